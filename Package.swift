@@ -1,0 +1,115 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let lifecycle: Target.Dependency = .product(
+    name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+let package = Package(
+    name: "mynah",
+    platforms: [.macOS(.v15)],
+    products: [.executable(name: "mynah", targets: ["mynah"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+    ],
+    targets: [
+        // System libraries, from Debian's -dev packages.
+        .systemLibrary(name: "CPgQuery", providers: [.apt(["libpg-query-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+
+        // What everything counts into.
+        .target(name: "Telemetry"),
+
+        // The pure parts: wire codec, statement analysis, cache and coherence, configuration.
+        .target(
+            name: "PostgresWire",
+            dependencies: [
+                nioCore,
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ]),
+        .target(name: "SQLAnalysis", dependencies: ["CPgQuery", "Telemetry"]),
+        .target(
+            name: "ResultCache",
+            dependencies: [
+                nioCore, "Telemetry",
+                .product(name: "DequeModule", package: "swift-collections"),
+            ]),
+        .target(
+            name: "ProxyConfiguration",
+            dependencies: [
+                "CLibPQ", "SQLAnalysis",
+                .product(name: "TOMLKit", package: "TOMLKit"),
+            ]),
+
+        // The database's side.
+        .target(
+            name: "Upstream",
+            dependencies: [
+                "CLibPQ", "CSQLite", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry",
+                nioCore, nioPosix, logging,
+                .product(name: "DequeModule", package: "swift-collections"),
+            ]),
+
+        // The client's side.
+        .target(
+            name: "Session",
+            dependencies: [
+                "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry", nioCore,
+                logging,
+                .product(name: "DequeModule", package: "swift-collections"),
+            ]),
+
+        // HTTP: metrics and health.
+        .target(
+            name: "Operations",
+            dependencies: [
+                "Telemetry", logging, lifecycle,
+                .product(name: "Hummingbird", package: "hummingbird"),
+            ]),
+
+        // Composition root and command line.
+        .target(
+            name: "ProxyServer",
+            dependencies: [
+                "Session", "Operations", "Upstream", "ProxyConfiguration", "ResultCache",
+                "Telemetry", nioCore, nioPosix, logging, lifecycle,
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+            ]),
+        .executableTarget(
+            name: "mynah",
+            dependencies: [
+                "ProxyServer", "ProxyConfiguration", logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+
+        .testTarget(name: "OperationsTests", dependencies: ["Operations", "Telemetry", logging, lifecycle]),
+        .testTarget(name: "mynahTests", dependencies: ["mynah", logging]),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
+        .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", nioCore]),
+        .testTarget(name: "SQLAnalysisTests", dependencies: ["SQLAnalysis", "Telemetry"]),
+        .testTarget(name: "ResultCacheTests", dependencies: ["ResultCache", "Telemetry", nioCore]),
+        .testTarget(name: "ProxyConfigurationTests", dependencies: ["ProxyConfiguration"]),
+        .testTarget(
+            name: "UpstreamTests",
+            dependencies: ["Upstream", "PostgresWire", "SQLAnalysis", "CSQLite", nioCore, nioPosix]),
+        .testTarget(
+            name: "SessionTests",
+            dependencies: [
+                "Session", "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry",
+                nioCore, logging,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ]),
+    ],
+    swiftLanguageModes: [.v6]
+)

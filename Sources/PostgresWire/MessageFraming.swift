@@ -1,0 +1,43 @@
+import NIOCore
+
+/// One whole message cut from a stream.
+package struct MessageFrame: Sendable {
+    package let tag: UInt8
+    /// The whole message, tag and length included: what is forwarded.
+    package let bytes: ByteBuffer
+
+    /// The message without tag and length: what is decoded. Shares storage with `bytes`.
+    package var body: ByteBuffer {
+        var body = bytes
+        body.moveReaderIndex(forwardBy: MessageFraming.headerLength)
+        return body
+    }
+}
+
+/// Cuts tagged messages out of a byte stream.
+///
+/// https://www.postgresql.org/docs/15/protocol-overview.html#PROTOCOL-MESSAGE-CONCEPTS
+package enum MessageFraming {
+    /// Tag and length.
+    package static let headerLength = 5
+
+    /// The next whole message of `buffer`, or nil when more bytes are needed.
+    ///
+    /// `limit` is the largest length field that is accepted, in bytes. Nothing is allocated for a
+    /// declared length. Throws `protocolViolation` (FATAL: the stream is out of step) for a length
+    /// below 4 or above `limit`.
+    package static func next(
+        in buffer: inout ByteBuffer, limit: Int
+    ) throws(PostgresError) -> MessageFrame? {
+        guard buffer.readableBytes >= headerLength,
+            let tag = buffer.getInteger(at: buffer.readerIndex, as: UInt8.self),
+            let declared = buffer.getInteger(at: buffer.readerIndex + 1, as: Int32.self)
+        else { return nil }
+        let length = Int(declared)
+        guard length >= 4, length <= limit else {
+            throw PostgresError(.protocolViolation, "invalid message length", severity: .fatal)
+        }
+        guard let bytes = buffer.readSlice(length: length + 1) else { return nil }
+        return MessageFrame(tag: tag, bytes: bytes)
+    }
+}

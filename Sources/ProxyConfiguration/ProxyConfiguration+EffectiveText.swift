@@ -1,0 +1,96 @@
+extension ProxyConfiguration {
+    /// All settings in effect, defaults included, as a configuration file. Passwords are masked.
+    package var effectiveText: String {
+        var text = ""
+        for section in ConfigurationKey.Section.allCases where section != .rule {
+            text += "\(text.isEmpty ? "" : "\n")[\(section.rawValue)]\n"
+            for key in section.keys {
+                text += "\(key.name) = \(tomlValue(of: key, masked: true))\n"
+            }
+        }
+        for rule in policy.rules {
+            text += "\n[[rule]]\n\(rule.tomlText)"
+        }
+        return text
+    }
+
+    /// The keys that differ from `old` and that a running proxy cannot change, by name.
+    package func changesNeedingRestart(from old: ProxyConfiguration) -> [String] {
+        changes(from: old).filter { !$0.changesAtRunTime }.map(\.rawValue)
+    }
+
+    /// The keys that differ from `old` and that a running proxy can change, by name; `rule` for any
+    /// difference among the rules.
+    package func changesAtRunTime(from old: ProxyConfiguration) -> [String] {
+        changes(from: old).filter(\.changesAtRunTime).map(\.rawValue)
+            + (policy.rules == old.policy.rules ? [] : [ConfigurationKey.Section.rule.rawValue])
+    }
+
+    private func changes(from old: ProxyConfiguration) -> [ConfigurationKey] {
+        ConfigurationKey.allCases.filter { key in
+            key.section != .rule
+                && tomlValue(of: key, masked: false) != old.tomlValue(of: key, masked: false)
+        }
+    }
+
+    /// The value of `key`, which is not one of a rule, as TOML.
+    private func tomlValue(of key: ConfigurationKey, masked: Bool) -> String {
+        switch key {
+        case .listenAddress:
+            let texts = listen.addresses.map(\.description)
+            return texts.count == 1 ? TOMLText.quoted(texts[0]) : TOMLText.array(texts)
+        case .listenMetrics: return TOMLText.quoted(listen.metrics?.description ?? "")
+        case .upstreamURL: return TOMLText.quoted(upstream.database.url(masked: masked))
+        case .upstreamConnectTimeout: return upstream.connectTimeout.tomlText
+        case .sqliteReaders: return "\(sqlite.readers)"
+        case .sqliteLockTimeout: return sqlite.lockTimeout.tomlText
+        case .sqliteExternalWriteCheck: return sqlite.externalWriteCheck.tomlText
+        case .cacheEnabled: return "\(cache.isEnabled)"
+        case .cacheMemory: return TOMLText.quoted(cache.memory.description)
+        case .cacheTTL: return (policy.defaultTTL ?? .zero).tomlText
+        case .cacheMaximumEntry: return TOMLText.quoted(cache.maximumEntry.description)
+        case .cacheSingleFlight: return "\(cache.singleFlight)"
+        case .limitsClientConnections: return "\(limits.clientConnections)"
+        case .limitsStartupTimeout: return limits.startupTimeout.tomlText
+        case .limitsMessage: return TOMLText.quoted(limits.message.description)
+        case .limitsWriteBuffer: return TOMLText.quoted(limits.writeBuffer.description)
+        case .limitsDrainTimeout: return limits.drainTimeout.tomlText
+        case .logLevel: return TOMLText.quoted(log.level.rawValue)
+        case .ruleTables, .ruleQuery, .ruleCache, .ruleTTL:
+            preconditionFailure("the keys of rules have a value for each rule, not one")
+        }
+    }
+}
+
+extension ProxyConfiguration.UpstreamDatabase {
+    /// As it could stand in `upstream.url`; for logs where `masked`.
+    package func url(masked: Bool) -> String {
+        switch self {
+        case .sqlite(let path): "sqlite:\(path)"
+        case .postgresql(let connection): masked ? connection.masked : connection.text
+        }
+    }
+}
+
+extension CacheRule {
+    fileprivate var tomlText: String {
+        var text = ""
+        if !tables.isEmpty {
+            text += "tables = \(TOMLText.array(tables))\n"
+        }
+        if let query {
+            text += "query = \(TOMLText.quoted(query.pattern))\n"
+        }
+        text += "cache = \(cache)\n"
+        if ttl.isSet {
+            text += "ttl = \((ttl.value ?? .zero).tomlText)\n"
+        }
+        return text
+    }
+}
+
+extension Duration {
+    fileprivate var tomlText: String {
+        TOMLText.quoted(configurationText)
+    }
+}

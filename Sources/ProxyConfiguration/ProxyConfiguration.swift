@@ -1,0 +1,73 @@
+/// All settings of a proxy, as loaded from its configuration file and environment.
+package struct ProxyConfiguration: Sendable, Equatable {
+    package var listen: Listen
+    package var upstream: Upstream
+    package var sqlite: SQLite
+    package var cache: Cache
+    package var limits: Limits
+    package var log: Log
+    /// The `[[rule]]` tables and `cache.ttl`.
+    package var policy: CachePolicy
+    /// Where the values were found.
+    package var origins: KeyOrigins
+
+    package struct Listen: Sendable, Equatable {
+        /// Where clients connect; at least one.
+        package var addresses: [ListenAddress]
+        /// Where `/metrics`, `/healthz` and `/readyz` are served, over TCP; nil for nowhere.
+        package var metrics: ListenAddress?
+    }
+
+    /// The database behind the proxy.
+    package enum UpstreamDatabase: Sendable, Equatable {
+        /// An absolute path.
+        case sqlite(path: String)
+        case postgresql(ConnectionString)
+    }
+
+    package struct Upstream: Sendable, Equatable {
+        package var database: UpstreamDatabase
+        package var connectTimeout: Duration
+    }
+
+    package struct SQLite: Sendable, Equatable {
+        /// Connections that read, each with a thread of its own.
+        package var readers: Int
+        /// How long a statement waits for a lock that another process holds.
+        package var lockTimeout: Duration
+        /// How often the file is checked for what other processes have committed.
+        package var externalWriteCheck: Duration
+    }
+
+    package struct Cache: Sendable, Equatable {
+        package var isEnabled: Bool
+        /// Hard limit of all entries together, keys and bookkeeping included.
+        package var memory: ByteCount
+        /// Larger answers are not stored.
+        package var maximumEntry: ByteCount
+        /// Whether identical misses share one upstream execution.
+        package var singleFlight: Bool
+    }
+
+    package struct Limits: Sendable, Equatable {
+        package var clientConnections: Int
+        /// From accepting a connection to the end of its startup.
+        package var startupTimeout: Duration
+        /// The longest single message that a client may send.
+        package var message: ByteCount
+        /// What is held for a client that does not read; beyond it, reading from its upstream
+        /// stops.
+        package var writeBuffer: ByteCount
+        /// How long running statements may take to finish after SIGTERM.
+        package var drainTimeout: Duration
+    }
+
+    package struct Log: Sendable, Equatable {
+        package var level: LogLevel
+    }
+
+    /// The levels of swift-log, by the same names.
+    package enum LogLevel: String, CaseIterable, Sendable {
+        case trace, debug, info, notice, warning, error, critical
+    }
+}

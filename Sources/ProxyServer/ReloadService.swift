@@ -1,0 +1,59 @@
+import Logging
+import ProxyConfiguration
+import ResultCache
+import ServiceLifecycle
+import Session
+import UnixSignals
+
+/// Reads the configuration file again on SIGHUP. What can change at run time does; what cannot is
+/// named in the log; a file with an error changes nothing.
+struct ReloadService: Service {
+    let configuration: ProxyConfiguration
+    let file: String
+    let environment: [String: String]
+    let services: SessionServices
+    let registry: ConnectionRegistry
+    let cache: ReplyCache
+    let logger: Logger
+    let setLogLevel: @Sendable (Logger.Level) -> Void
+
+    func run() async throws {
+        try? await withGracefulShutdownHandlerCancelling {
+            var current = configuration
+            for await _ in await UnixSignalsSequence(trapping: .sighup) {
+                current = reload(from: current)
+            }
+        }
+    }
+
+    private func reload(from old: ProxyConfiguration) -> ProxyConfiguration {
+        let new: ProxyConfiguration
+        do {
+            new = try ProxyConfiguration.load(file: file, environment: environment)
+        } catch {
+            logger.error("configuration not reloaded: \(error)")
+            return old
+        }
+        var fixed = new.changesNeedingRestart(from: configuration)
+        if new.cache.isEnabled, !services.analyses {
+            // Nothing has been analysed so far: the cache could not tell what writes under way
+            // change. (Off and on again is fine where it was on at the start.)
+            fixed.append("cache.enabled (from false to true)")
+        }
+        for key in fixed {
+            logger.warning("changed in the file, but takes effect only after a restart: \(key)")
+        }
+        services.options = SessionOptions(new)
+        cache.setLimits(
+            CacheLimits(
+                memory: new.cache.memory.bytes, maximumEntry: new.cache.maximumEntry.bytes))
+        registry.limit = new.limits.clientConnections
+        setLogLevel(Logger.Level(rawValue: new.log.level.rawValue) ?? .info)
+        if new.policy != old.policy {
+            // Entries carry the rules under which they were stored.
+            cache.removeAll()
+        }
+        logger.notice("configuration reloaded", metadata: ["file": "\(file)"])
+        return new
+    }
+}

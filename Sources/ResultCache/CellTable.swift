@@ -1,0 +1,75 @@
+import Synchronization
+
+/// Gives each name its version cell, the same one for as long as the process lives.
+///
+/// Cells are not freed, not even with the table: cached replies and open windows point at them
+/// without reference counting, and a version that was forgotten could be reached again. Not on
+/// the hit path: statement profiles keep the cells that they found here.
+package final class CellTable: Sendable {
+    /// Cells lie a cache line apart, so that a writer of one relation does not slow down the
+    /// readers of its neighbour.
+    private static let stride = 64
+    private static let cellsPerChunk = 64
+
+    private struct State: @unchecked Sendable {
+        // Sendable: `chunk` is only touched under the table's lock.
+        var cells: [CellName: VersionCell] = [:]
+        var relationCells = 0
+        var chunk: UnsafeMutableRawPointer?
+        var usedInChunk = 0
+        var overflows: UInt64 = 0
+    }
+
+    private let capacity: Int
+    private let state = Mutex(State())
+
+    /// - Parameter capacity: how many relations can have a cell of their own; about 64 bytes and
+    ///   a dictionary slot each, taken when first named.
+    package init(capacity: Int = 1 << 16) {
+        self.capacity = max(0, capacity)
+    }
+
+    /// The cell of `name`. From any thread.
+    ///
+    /// When `capacity` relations have cells, a further relation gets its database's `schema` cell,
+    /// for its readers and its writers alike: its writes then invalidate the whole database, too
+    /// much but never too little. A name that has its own cell keeps it. `schema` and `catalog`
+    /// always get one: there are two per database.
+    package func cell(_ name: CellName) -> VersionCell {
+        state.withLock { state in
+            if let cell = state.cells[name] { return cell }
+            guard case .all(let database, _) = name else { return Self.add(name, to: &state) }
+            guard state.relationCells < capacity else {
+                state.overflows += 1
+                let top = CellName.schema(database: database)
+                return state.cells[top] ?? Self.add(top, to: &state)
+            }
+            state.relationCells += 1
+            return Self.add(name, to: &state)
+        }
+    }
+
+    /// How many names have a cell of their own.
+    package var count: Int { state.withLock { $0.cells.count } }
+
+    /// How often a relation was given its database's `schema` cell because the table was full.
+    package var overflows: UInt64 { state.withLock { $0.overflows } }
+
+    private static func add(_ name: CellName, to state: inout State) -> VersionCell {
+        if state.chunk == nil || state.usedInChunk == cellsPerChunk {
+            state.chunk = UnsafeMutableRawPointer.allocate(
+                byteCount: stride * cellsPerChunk, alignment: stride)
+            state.usedInChunk = 0
+        }
+        guard let chunk = state.chunk else {
+            preconditionFailure("a chunk of version cells was just allocated")
+        }
+        let word = (chunk + state.usedInChunk * stride)
+            .bindMemory(to: Atomic<UInt64>.self, capacity: 1)
+        word.initialize(to: Atomic(0))
+        state.usedInChunk += 1
+        let cell = VersionCell(word: word)
+        state.cells[name] = cell
+        return cell
+    }
+}

@@ -1,0 +1,206 @@
+import Telemetry
+
+/// Follows the names of a statement through views, and gathers what the answer depends on and
+/// what else running it may do.
+struct DependencyScan {
+    /// Views nested more deeply are taken for opaque.
+    private static let maximumViewDepth = 64
+
+    let catalog: PostgreSQLCatalog
+    private(set) var relations: [Relation] = []
+    private(set) var bypassReason: BypassReason?
+    var behaviour: FunctionBehaviour = []
+    private(set) var timeUse: PostgreSQLCatalog.TimeUse = []
+    private(set) var hasRelativeTimeLiteral = false
+    private(set) var convertsTimeZone = false
+
+    private var seenRelations: Set<Relation> = []
+    private var seenViews: Set<UInt32> = []
+    private var viewDepth = 0
+
+    init(catalog: PostgreSQLCatalog) {
+        self.catalog = catalog
+    }
+
+    mutating func bypass(_ reason: BypassReason) {
+        if bypassReason == nil { bypassReason = reason }
+    }
+
+    /// Takes in a statement's, or a view body's, facts.
+    mutating func read(_ facts: SyntaxFacts, path: SearchPath) {
+        hasRelativeTimeLiteral = hasRelativeTimeLiteral || facts.hasRelativeTimeLiteral
+        if catalog.hasUntrustedCast {
+            bypass(.userDefinedType)
+            behaviour.formUnion(catalog.castBehaviour)
+        }
+        let sources = facts.reads.sorted { ($0.schema ?? "", $0.name) < ($1.schema ?? "", $1.name) }
+            .flatMap { read($0, path: path) }
+        for use in facts.functions { check(use, path: path) }
+        for name in facts.operators {
+            guard let behaviour = catalog.untrustedOperators[name] else { continue }
+            bypass(.userDefinedOperator)
+            self.behaviour.formUnion(behaviour)
+        }
+        for use in facts.types { check(use, path: path) }
+        for name in facts.columns {
+            for function in catalog.rowFunctions(named: name, path: path) {
+                bypass(.userDefinedFunction)
+                behaviour.formUnion(function.behaviour)
+            }
+        }
+        checkTimeCasts(facts, sources, path: path)
+    }
+
+    // MARK: Relations
+
+    private mutating func read(
+        _ name: RelationName, path: SearchPath
+    ) -> [PostgreSQLCatalog.Relation] {
+        if name.isTemporary {
+            bypass(.temporaryTable)
+            readTemporaryViews(named: name.name)
+            return []
+        }
+        let candidates = catalog.relations(named: name, path: path)
+        if path.namesTemporarySchema { bypass(.temporaryTable) }
+        if candidates.isEmpty {
+            bypass(.unknownRelation)
+            readTemporaryViews(named: name.name)
+        }
+        for relation in candidates { read(relation) }
+        return candidates
+    }
+
+    /// A temporary view of this session cannot be told from another's.
+    private mutating func readTemporaryViews(named name: String) {
+        for oid in catalog.temporaryViews[name] ?? [] { expandView(oid) }
+    }
+
+    mutating func read(_ relation: PostgreSQLCatalog.Relation) {
+        behaviour.formUnion(relation.readBehaviour)
+        timeUse.formUnion(relation.timeUse)
+        if relation.hasRowSecurity { bypass(.rowLevelSecurity) }
+        if relation.hasOpaqueType { bypass(.userDefinedType) }
+        if relation.isSystem {
+            bypass(.systemCatalog)
+            return
+        }
+        switch relation.kind {
+        case .table, .materializedView:
+            if catalog.family(relation.family).holdsForeignTable { bypass(.foreignTable) }
+            if seenRelations.insert(relation.relation).inserted {
+                relations.append(relation.relation)
+            }
+        case .view: expandView(relation.oid)
+        case .foreignTable: bypass(.foreignTable)
+        case .sequence: bypass(.sequence)
+        }
+    }
+
+    /// All checks apply to the view's body, whose names are resolved with an empty path.
+    mutating func expandView(_ oid: UInt32) {
+        guard seenViews.insert(oid).inserted else { return }
+        guard let body = catalog.definition(of: oid), viewDepth < Self.maximumViewDepth else {
+            bypass(.unsupportedSyntax)
+            behaviour = .opaque
+            return
+        }
+        viewDepth += 1
+        defer { viewDepth -= 1 }
+        for facts in body {
+            if case .query = facts.kind {} else { behaviour = .opaque }
+            if let reason = facts.bypassReason { bypass(reason) }
+            if facts.takesRowLocks { behaviour.insert(.takesLocks) }
+            read(facts, path: .empty)
+        }
+    }
+
+    // MARK: Functions
+
+    private mutating func check(_ use: FunctionUse, path: SearchPath) {
+        let candidates = catalog.functions(for: use, path: path)
+        let users = candidates.filter { !$0.isBuiltin }
+        for function in users {
+            bypass(.userDefinedFunction)
+            behaviour.formUnion(function.behaviour)
+        }
+        if candidates.isEmpty {
+            checkUnknown(use, path: path)
+            return
+        }
+        let builtins = candidates.filter(\.isBuiltin)
+        let matching = builtins.filter { $0.accepts(use.argumentCount) }
+        for function in matching.isEmpty ? builtins : matching {
+            behaviour.formUnion(function.behaviour)
+            timeUse.formUnion(function.timeUse)
+            if let reason = Self.bypassReason(use, function) { bypass(reason) }
+        }
+        if use.name == "timezone" { convertsTimeZone = true }
+        // `date(x)` and the like may be casts.
+        if use.argumentCount == 1, !builtins.isEmpty {
+            let type = TypeUse(schema: use.schema, name: use.name)
+            if !catalog.types(for: type, path: path).isEmpty { check(type, path: path) }
+        }
+    }
+
+    private static func bypassReason(
+        _ use: FunctionUse, _ function: PostgreSQLCatalog.Function
+    ) -> BypassReason? {
+        if function.volatility == "i" { return nil }
+        if BuiltinFunctions.reviewedStable.contains(use.name) { return nil }
+        switch use.name {
+        case "now", "transaction_timestamp", "statement_timestamp", "age", "current_user",
+            "session_user", "current_schema", "current_schemas", "current_database":
+            return .currentTimeOrUser
+        default:
+            return function.volatility == "v" ? .volatileFunction : .stableFunction
+        }
+    }
+
+    /// No function has the name: a cast in function notation, a column in function notation, or
+    /// something made since the catalog was read or kept in pg_temp.
+    private mutating func checkUnknown(_ use: FunctionUse, path: SearchPath) {
+        let type = TypeUse(schema: use.schema, name: use.name)
+        if use.argumentCount == 1, !catalog.types(for: type, path: path).isEmpty {
+            check(type, path: path)
+            return
+        }
+        bypass(.userDefinedFunction)
+        behaviour = .opaque
+    }
+
+    // MARK: Types
+
+    private mutating func check(_ use: TypeUse, path: SearchPath) {
+        let classes = catalog.types(for: use, path: path)
+        if classes.isEmpty { bypass(.userDefinedType) }
+        for type in classes {
+            switch type {
+            case .plain(let use): timeUse.formUnion(use)
+            case .other:
+                timeUse.insert(.any)
+                bypass(.userDefinedType)
+            }
+        }
+    }
+
+    /// A text that becomes a date at run time may say `today`: a cast to a date or time type is
+    /// allowed only of what certainly is no text.
+    private mutating func checkTimeCasts(
+        _ facts: SyntaxFacts, _ sources: [PostgreSQLCatalog.Relation], path: SearchPath
+    ) {
+        if facts.hasUnprovenTimeCast { bypass(.stableFunction) }
+        for column in facts.timeCastColumns {
+            let found = sources.compactMap { catalog.isTime(column: column, of: $0) }
+            let isTime = !found.isEmpty && found.allSatisfy { $0 }
+            if !isTime || facts.readsFunction || facts.aliases.contains(column) {
+                bypass(.stableFunction)
+            }
+        }
+        for use in facts.timeCastFunctions {
+            let candidates = catalog.functions(for: use, path: path)
+            let areTime = !candidates.isEmpty && candidates.allSatisfy(\.returnsTime)
+            if !areTime { bypass(.stableFunction) }
+        }
+    }
+}

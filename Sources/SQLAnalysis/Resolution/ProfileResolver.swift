@@ -1,0 +1,143 @@
+import Telemetry
+
+/// The resolution pass: facts and a catalog to profiles. Supersets are safe; a read is not
+/// answered from memory unless everything about it is proven harmless.
+package struct ProfileResolver {
+    private let catalog: PostgreSQLCatalog
+    private let path: SearchPath
+
+    package static func profile(
+        of facts: [SyntaxFacts], catalog: PostgreSQLCatalog, context: ResolutionContext,
+        parameterTypes: [UInt32], catalogVersion: UInt64
+    ) -> QueryProfile {
+        let resolver = ProfileResolver(
+            catalog: catalog,
+            path: SearchPath(
+                context.searchPath, sessionUser: context.sessionUser,
+                currentRole: context.currentRole))
+        return QueryProfile(
+            statements: facts.map { resolver.profile(of: $0, parameterTypes: parameterTypes) },
+            catalogVersion: catalogVersion)
+    }
+
+    /// Profiles of statements for which the catalog could not be had in time.
+    package static func profileWithoutCatalog(
+        of facts: [SyntaxFacts], catalogVersion: UInt64
+    ) -> QueryProfile {
+        QueryProfile(
+            statements: facts.map(profileWithoutCatalog), catalogVersion: catalogVersion)
+    }
+
+    /// The profile that follows from the text alone; nil where names matter.
+    package static func syntacticProfile(of facts: SyntaxFacts) -> StatementProfile? {
+        if facts.needsCatalog { return nil }
+        switch facts.kind {
+        case .transaction(let command):
+            return StatementProfile(
+                kind: .transaction(command),
+                writeSet: command == .commitPrepared ? .everythingAndCatalog : .nothing,
+                hasTimeTypedParameters: false)
+        case .setting(let change):
+            return StatementProfile(
+                kind: .setting(change), taintsSession: change == .unknown,
+                hasTimeTypedParameters: false)
+        case .harmless:
+            return StatementProfile(kind: .harmless, hasTimeTypedParameters: false)
+        case .locking:
+            return StatementProfile(kind: .locking, hasTimeTypedParameters: false)
+        case .opaque(let mayEndTransaction):
+            var profile = StatementProfile.opaque(.notARead)
+            profile.mayEndTransaction = mayEndTransaction
+            return profile
+        case .query:
+            return StatementProfile(
+                kind: facts.takesRowLocks ? .locking : .read,
+                bypassReason: facts.bypassReason ?? .noRelation, hasTimeTypedParameters: false)
+        case .dataModification, .temporaryObject, .definition:
+            return nil
+        }
+    }
+
+    private static func profileWithoutCatalog(of facts: SyntaxFacts) -> StatementProfile {
+        if let profile = syntacticProfile(of: facts) { return profile }
+        switch facts.kind {
+        case .definition:
+            return StatementProfile(
+                kind: .write, writeSet: .everythingAndCatalog, taintsSession: true)
+        case .query where facts.writes.isEmpty:
+            // A function or view that cannot be seen through may do anything.
+            return StatementProfile(
+                kind: .opaque, writeSet: .everything, bypassReason: .catalogNotReady,
+                taintsSession: !facts.functions.isEmpty)
+        default:
+            return StatementProfile(
+                kind: .write, writeSet: .everything, bypassReason: .catalogNotReady,
+                taintsSession: !facts.functions.isEmpty || facts.kind == .temporaryObject)
+        }
+    }
+
+    // MARK: One statement
+
+    private func profile(of facts: SyntaxFacts, parameterTypes: [UInt32]) -> StatementProfile {
+        if let profile = Self.syntacticProfile(of: facts) { return profile }
+        var scan = DependencyScan(catalog: catalog)
+        scan.read(facts, path: path)
+
+        var profile = StatementProfile(kind: .read)
+        profile.hasTimeTypedParameters =
+            scan.timeUse.contains(.any)
+            || parameterTypes.contains { catalog.timeUse(ofType: $0).contains(.any) }
+
+        let closure = WriteClosure(catalog: catalog, path: path)
+        profile.writeSet = closure.writeSet(of: facts.writes, noting: &scan)
+        if scan.behaviour.contains(.mayWrite) { profile.writeSet = .everythingAndCatalog }
+        profile.taintsSession = scan.behaviour.contains(.leavesState)
+        profile.kind = kind(of: facts, scan, &profile)
+        guard profile.kind == .read else { return profile }
+
+        profile.readSet = scan.relations
+        profile.bypassReason = bypassReason(of: facts, scan, parameterTypes)
+        return profile
+    }
+
+    private func kind(
+        of facts: SyntaxFacts, _ scan: DependencyScan, _ profile: inout StatementProfile
+    ) -> StatementProfile.Kind {
+        profile.bypassReason = facts.bypassReason ?? scan.bypassReason ?? .notARead
+        switch facts.kind {
+        case .definition:
+            profile.writeSet = .everythingAndCatalog
+            if catalog.eventTriggerBehaviour.contains(.leavesState) || path.namesTemporarySchema {
+                profile.taintsSession = true
+            }
+            return .write
+        case .temporaryObject:
+            profile.taintsSession = true
+            return .write
+        case .dataModification:
+            return .write
+        case .query, .harmless, .transaction, .setting, .locking, .opaque:
+            if scan.behaviour.contains(.mayWrite) { return .opaque }
+            if profile.writeSet != .nothing || !facts.writes.isEmpty { return .write }
+            if scan.behaviour.contains(.leavesState) { return .setting(.unknown) }
+            if facts.takesRowLocks || scan.behaviour.contains(.takesLocks) { return .locking }
+            return facts.kind == .harmless ? .harmless : .read
+        }
+    }
+
+    private func bypassReason(
+        of facts: SyntaxFacts, _ scan: DependencyScan, _ parameterTypes: [UInt32]
+    ) -> BypassReason? {
+        if let reason = facts.bypassReason ?? scan.bypassReason { return reason }
+        if scan.relations.isEmpty { return .noRelation }
+        let parameters = parameterTypes.reduce(into: PostgreSQLCatalog.TimeUse()) {
+            $0.formUnion(catalog.timeUse(ofType: $1))
+        }
+        let inPlay = scan.timeUse.union(parameters)
+        if scan.hasRelativeTimeLiteral, inPlay.contains(.any) { return .relativeTimeLiteral }
+        // Both conversions take the time zone's offset of the current day.
+        if inPlay.contains(.zonedTimeOfDay) { return .currentTimeOrUser }
+        if inPlay.contains(.timeOfDay), scan.convertsTimeZone { return .currentTimeOrUser }
+        return nil
+    }
+}

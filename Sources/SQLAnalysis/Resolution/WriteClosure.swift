@@ -1,0 +1,85 @@
+/// Finds every relation family that a write can change: partitions and inheritance trees, what
+/// foreign keys pass on, and whatever triggers and rules may do.
+struct WriteClosure {
+    let catalog: PostgreSQLCatalog
+    let path: SearchPath
+
+    /// `scan` takes in what else the write may do (triggers' behaviour, view bodies).
+    func writeSet(of targets: Set<WriteTarget>, noting scan: inout DependencyScan) -> WriteSet {
+        var writes = WriteSet.nothing
+        for target in targets {
+            writes = writes.union(writeSet(of: target, path: path, noting: &scan, depth: 0))
+        }
+        return writes
+    }
+
+    private func writeSet(
+        of target: WriteTarget, path: SearchPath, noting scan: inout DependencyScan, depth: Int
+    ) -> WriteSet {
+        let candidates = catalog.relations(named: target.relation, path: path)
+        guard !candidates.isEmpty, !path.namesTemporarySchema, depth < 64 else {
+            // Most likely a temporary table. What it sets off cannot be seen.
+            return .everything
+        }
+        return candidates.reduce(into: WriteSet.nothing) { writes, relation in
+            writes = writes.union(
+                writeSet(of: relation, target.action, noting: &scan, depth: depth))
+        }
+    }
+
+    private func writeSet(
+        of relation: PostgreSQLCatalog.Relation, _ action: WriteTarget.Action,
+        noting scan: inout DependencyScan, depth: Int
+    ) -> WriteSet {
+        if relation.isSystem { return .everythingAndCatalog }
+        switch relation.kind {
+        case .table: return closure(of: relation.family, action, noting: &scan)
+        case .materializedView:
+            scan.expandView(relation.oid)
+            return .relations([relation.relation.identifier])
+        case .view: return writeThroughView(relation, action, noting: &scan, depth: depth)
+        case .foreignTable: return .everything
+        case .sequence: return .everythingAndCatalog
+        }
+    }
+
+    private func closure(
+        of start: UInt32, _ action: WriteTarget.Action, noting scan: inout DependencyScan
+    ) -> WriteSet {
+        var reached: Set<UInt32> = [start]
+        var pending = [start]
+        while let next = pending.popLast() {
+            let family = catalog.family(next)
+            scan.behaviour.formUnion(family.behaviour)
+            let passedOn: Set<UInt32>
+            switch action {
+            case .insert, .refresh: passedOn = []
+            case .change: passedOn = family.cascades
+            case .truncate(let cascade): passedOn = cascade ? family.referencing : []
+            }
+            for child in passedOn where reached.insert(child).inserted { pending.append(child) }
+        }
+        return .relations(Set(reached.map { RelationIdentifier(String($0)) }))
+    }
+
+    /// An automatically updatable view passes the write on to a table that it reads; INSTEAD
+    /// triggers and rules are in its family's behaviour.
+    private func writeThroughView(
+        _ view: PostgreSQLCatalog.Relation, _ action: WriteTarget.Action,
+        noting scan: inout DependencyScan, depth: Int
+    ) -> WriteSet {
+        scan.expandView(view.oid)
+        scan.behaviour.formUnion(catalog.family(view.family).behaviour)
+        guard let body = catalog.definition(of: view.oid) else { return .everythingAndCatalog }
+        var writes = WriteSet.nothing
+        for facts in body {
+            for name in facts.reads {
+                writes = writes.union(
+                    writeSet(
+                        of: WriteTarget(relation: name, action: action), path: .empty,
+                        noting: &scan, depth: depth + 1))
+            }
+        }
+        return writes == .nothing ? .everything : writes
+    }
+}

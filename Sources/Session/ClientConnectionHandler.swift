@@ -1,0 +1,267 @@
+import Logging
+import NIOCore
+import PostgresWire
+import ResultCache
+import SQLAnalysis
+import Telemetry
+import Upstream
+
+/// A client's connection: its startup phase, then its session.
+///
+/// One per channel, confined to the channel's event loop. Startup as in
+/// https://www.postgresql.org/docs/15/protocol-flow.html#id-1.10.6.7.3
+package final class ClientConnectionHandler: ChannelInboundHandler {
+    package typealias InboundIn = ByteBuffer
+    package typealias OutboundOut = ByteBuffer
+
+    private enum Phase {
+        case startup
+        /// The first session of its kind: the upstream is asked how it greets.
+        case greeting(SessionStartup, FillLease?)
+        case session(ClientSession)
+        case closed
+    }
+
+    private let services: SessionServices
+    private let registry: ConnectionRegistry
+    private var phase: Phase = .startup
+    private var input = ByteBuffer()
+    private var output: ClientOutput?
+    private var deadline: Scheduled<Void>?
+    private var key: BackendKey?
+    private var link: (any UpstreamLink)?
+    private var negotiation = ByteBuffer()
+    private var isDraining = false
+
+    package init(services: SessionServices, registry: ConnectionRegistry) {
+        self.services = services
+        self.registry = registry
+    }
+
+    // MARK: Channel events
+
+    package func handlerAdded(context: ChannelHandlerContext) {
+        if context.channel.isActive { start(context) }
+    }
+
+    package func channelActive(context: ChannelHandlerContext) {
+        start(context)
+        context.fireChannelActive()
+    }
+
+    private func start(_ context: ChannelHandlerContext) {
+        guard output == nil else { return }
+        output = ClientOutput(context: context, metrics: services.metrics)
+        services.metrics.clientConnections.increment()
+        services.metrics.clientConnectionsTotal.increment()
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        deadline = context.eventLoop.scheduleTask(in: services.options.startupTimeout) {
+            bound.value.startupTimedOut()
+        }
+        registry.opened(
+            channel: context.channel,
+            drain: { [eventLoop = context.eventLoop] in
+                eventLoop.execute { bound.value.drain() }
+            })
+    }
+
+    package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        let bytes = unwrapInboundIn(data)
+        switch phase {
+        case .session(let session):
+            session.received(bytes)
+        case .startup, .greeting:
+            input.writeImmutableBuffer(bytes)
+            if input.readableBytes > 4 * StartupPacket.maximumLength {
+                refuse(
+                    PostgresError(
+                        .protocolViolation, "too much data before the session has started"))
+                return
+            }
+            readStartup(context)
+        case .closed:
+            break
+        }
+    }
+
+    package func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if case .session(let session) = phase { session.outputWritabilityChanged() }
+        context.fireChannelWritabilityChanged()
+    }
+
+    package func channelInactive(context: ChannelHandlerContext) {
+        closed(context)
+        context.fireChannelInactive()
+    }
+
+    package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A reset or a failed write: the client is gone.
+        context.close(promise: nil)
+    }
+
+    private func closed(_ context: ChannelHandlerContext) {
+        guard output != nil else { return }
+        output = nil
+        deadline?.cancel()
+        if case .session(let session) = phase { session.end() }
+        phase = .closed
+        link?.close()
+        link = nil
+        if let key { services.cancellations.remove(key) }
+        services.metrics.clientConnections.decrement()
+        registry.closed(channel: context.channel)
+    }
+
+    // MARK: Startup
+
+    private func readStartup(_ context: ChannelHandlerContext) {
+        do {
+            while case .startup = phase, let packet = try StartupPacket.next(in: &input) {
+                switch packet {
+                case .sslRequest, .gssEncryptionRequest:
+                    // Neither is offered; the client goes on in plain text or leaves.
+                    output?.buffer.writeInteger(UInt8(ascii: "N"))
+                    output?.flush()
+                case .cancel(let key):
+                    services.cancellations.cancel(key)
+                    output?.close()
+                    phase = .closed
+                case .startup(let message):
+                    try begin(message, context)
+                }
+            }
+        } catch {
+            refuse(error)
+        }
+    }
+
+    private func begin(
+        _ message: StartupMessage, _ context: ChannelHandlerContext
+    ) throws(PostgresError) {
+        guard let user = message.user, let database = message.database else {
+            throw PostgresError(
+                .invalidAuthorization, "no PostgreSQL user name specified in startup packet")
+        }
+        guard registry.admits(context.channel) else {
+            services.metrics.clientConnectionsRefused.increment()
+            throw PostgresError(
+                .tooManyConnections, "sorry, too many clients already",
+                hint: "The limit is limits.max_client_connections of the proxy.")
+        }
+        if isDraining { throw ClientSession.shutdown }
+        message.writeNegotiation(to: &negotiation)
+        let parameters = message.parameters.filter {
+            $0.name != "user" && $0.name != "database" && !$0.name.hasPrefix("_pq_.")
+        }
+        let startup = SessionStartup(
+            user: user, database: database,
+            parameters: parameters.map { .init(name: $0.name, value: $0.value) })
+        deadline?.cancel()
+        deadline = nil
+        if let greeting = services.greetings.greeting(for: startup, now: MonotonicClock.now) {
+            greet(startup, greeting, link: nil, context.eventLoop)
+            return
+        }
+        phase = .greeting(startup, services.greetings.lease(for: startup))
+        link = services.upstream.makeLink(
+            startup: startup, eventLoop: context.eventLoop, delegate: self)
+    }
+
+    private func greet(
+        _ startup: SessionStartup, _ greeting: UpstreamGreeting, link: (any UpstreamLink)?,
+        _ eventLoop: any EventLoop
+    ) {
+        guard let output else { return }
+        let session = ClientSession(
+            services: services, startup: startup, greeting: greeting, link: link,
+            eventLoop: eventLoop, output: output)
+        let bound = NIOLoopBound(session, eventLoop: eventLoop)
+        let key = services.cancellations.register(on: eventLoop) { bound.value.cancelRequested() }
+        self.key = key
+        output.buffer.writeImmutableBuffer(negotiation)
+        output.buffer.writeAuthenticationOk()
+        for status in greeting.parameterStatuses {
+            output.buffer.writeParameterStatus(status.name, status.value)
+        }
+        output.buffer.writeBackendKeyData(key)
+        output.buffer.writeReadyForQuery(.idle)
+        output.flush()
+        phase = .session(session)
+        if isDraining { session.drain() }
+        let rest = input
+        input = ByteBuffer()
+        if rest.readableBytes > 0 { session.received(rest) }
+    }
+
+    private func startupTimedOut() {
+        switch phase {
+        case .startup, .greeting:
+            refuse(PostgresError("57014", "canceling the connection due to startup timeout"))
+        case .session, .closed:
+            break
+        }
+    }
+
+    /// Ends the connection with a FATAL error.
+    private func refuse(_ error: PostgresError) {
+        var error = error
+        error.severity = .fatal
+        services.metrics.errorsSent.increment()
+        phase = .closed
+        link?.close()
+        link = nil
+        output?.buffer.writeErrorResponse(error)
+        output?.close()
+    }
+
+    private func drain() {
+        isDraining = true
+        switch phase {
+        case .startup, .greeting: refuse(ClientSession.shutdown)
+        case .session(let session): session.drain()
+        case .closed: break
+        }
+    }
+}
+
+// MARK: - The first session of its kind
+
+extension ClientConnectionHandler: UpstreamLinkDelegate {
+    package func upstreamReady(_ greeting: UpstreamGreeting) {
+        switch phase {
+        case .greeting(let startup, let lease):
+            services.greetings.remember(
+                greeting, for: startup, lease: lease, now: MonotonicClock.now)
+            services.metrics.upstreamConnections.increment()
+            let link = self.link
+            self.link = nil
+            guard let eventLoop = output?.eventLoop else { return }
+            greet(startup, greeting, link: link, eventLoop)
+        case .session(let session):
+            session.upstreamReady(greeting)
+        case .startup, .closed:
+            break
+        }
+    }
+
+    package func upstreamReceived(_ bytes: ByteBuffer) {
+        if case .session(let session) = phase { session.upstreamReceived(bytes) }
+    }
+
+    package func upstreamWritabilityChanged(_ isWritable: Bool) {
+        if case .session(let session) = phase { session.upstreamWritabilityChanged(isWritable) }
+    }
+
+    package func upstreamClosed(_ error: PostgresError, mayStillRun: Bool) {
+        switch phase {
+        case .greeting:
+            link = nil
+            services.metrics.upstreamConnectFailures.increment()
+            refuse(error)
+        case .session(let session):
+            session.upstreamClosed(error, mayStillRun: mayStillRun)
+        case .startup, .closed:
+            break
+        }
+    }
+}

@@ -1,0 +1,77 @@
+import NIOCore
+import Telemetry
+
+/// The way to the client: gathers small messages into one buffer and passes large ones on by
+/// reference. Confined to the channel's event loop.
+final class ClientOutput {
+    /// Up to this size bytes are copied into the gathered buffer: cheaper than a write of their own.
+    static let copyLimit = 8 * 1024
+
+    private let context: ChannelHandlerContext
+    private let metrics: ProxyMetrics
+    private var gathered: ByteBuffer
+    private var hasUnflushed = false
+    private var isClosed = false
+
+    init(context: ChannelHandlerContext, metrics: ProxyMetrics) {
+        self.context = context
+        self.metrics = metrics
+        gathered = context.channel.allocator.buffer(capacity: 0)
+    }
+
+    /// Where messages made by the proxy are written; sent with the next `flush`.
+    var buffer: ByteBuffer {
+        _read { yield gathered }
+        _modify { yield &gathered }
+    }
+
+    var eventLoop: any EventLoop { context.eventLoop }
+
+    /// Whether the client takes what is sent; false while more than the write buffer's limit waits.
+    var isWritable: Bool { context.channel.isWritable }
+
+    /// Adds whole or partial messages.
+    func append(_ bytes: ByteBuffer) {
+        if bytes.readableBytes <= Self.copyLimit {
+            gathered.writeImmutableBuffer(bytes)
+        } else {
+            passOn()
+            write(bytes)
+        }
+    }
+
+    func flush() {
+        passOn()
+        guard hasUnflushed, !isClosed else { return }
+        hasUnflushed = false
+        context.flush()
+    }
+
+    /// Sends what is gathered, then closes.
+    func close() {
+        guard !isClosed else { return }
+        flush()
+        isClosed = true
+        context.close(promise: nil)
+    }
+
+    func setReading(_ reads: Bool) {
+        context.channel.setOption(.autoRead, value: reads).whenFailure { _ in
+            // The channel is closing: there is nothing left to read or not to read.
+        }
+    }
+
+    private func passOn() {
+        guard gathered.readableBytes > 0 else { return }
+        let bytes = gathered
+        gathered = context.channel.allocator.buffer(capacity: min(bytes.readableBytes, 4096))
+        write(bytes)
+    }
+
+    private func write(_ bytes: ByteBuffer) {
+        guard !isClosed else { return }
+        metrics.bytesToClients.add(bytes.readableBytes)
+        hasUnflushed = true
+        context.write(NIOAny(bytes), promise: nil)
+    }
+}

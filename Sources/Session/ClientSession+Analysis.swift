@@ -1,0 +1,174 @@
+import NIOCore
+import PostgresWire
+import ResultCache
+import SQLAnalysis
+import Telemetry
+import Upstream
+
+/// Whether the reply to a miss may be stored.
+enum FillDecision {
+    /// nil: not a statement whose bypass is counted (transaction control, an empty query).
+    case bypass(BypassReason?)
+    case fill(FillLease, timeToLive: UInt64?)
+}
+
+extension ClientSession {
+    /// The profile of `text`, or nil while it is being made: the session is then suspended, holding
+    /// `frame`, and processes it again when the profile is there.
+    func profile(
+        of text: String, parameterTypes: [UInt32], holding frame: MessageFrame
+    ) -> QueryProfile? {
+        if let held = heldProfile {
+            heldProfile = nil
+            if held.text == text { return held.profile }
+        }
+        let number = suspend(.profile, holding: frame)
+        // The completion may come on any thread, and at any time: it carries the number of what
+        // awaits it, and the session is looked up again on its own event loop.
+        let session = NIOLoopBound(self, eventLoop: eventLoop)
+        let eventLoop = eventLoop
+        let lookup = services.upstream.analyzer.profile(
+            of: text, parameterTypes: parameterTypes, context: resolutionContext
+        ) { profile in
+            eventLoop.execute {
+                let session = session.value
+                guard session.wait != nil, session.waitNumber == number else { return }
+                session.heldProfile = (text, profile)
+                session.resume(number)
+            }
+        }
+        guard case .known(let profile) = lookup else { return nil }
+        wait = nil
+        heldFrame = nil
+        return profile
+    }
+
+    /// Text as the analyser can be given it; nil where bytes above 127 might mean something else in
+    /// the client's encoding than they do in UTF-8.
+    func analysable(_ query: ByteBufferView) -> String? {
+        if query.allSatisfy({ $0 < 128 }) { return String(decoding: query, as: UTF8.self) }
+        guard clientEncodingIsUTF8 else { return nil }
+        return String(validating: query, as: UTF8.self)
+    }
+
+    private var clientEncodingIsUTF8: Bool {
+        let name = settings.current["reported client_encoding"] ?? "UTF8"
+        return name == "UTF8" || name == "UNICODE"
+    }
+
+    /// What text that cannot be analysed is taken for.
+    var unparsedProfile: QueryProfile {
+        QueryProfile(statements: [.opaque(.unparsed)], catalogVersion: 0)
+    }
+
+    /// Decides at a miss, before the query is sent.
+    func fillDecision(for profile: QueryProfile, text: String) -> FillDecision {
+        guard let statement = profile.statements.first else { return .bypass(nil) }
+        guard profile.statements.count == 1 else { return .bypass(.multipleStatements) }
+        if case .transaction = statement.kind { return .bypass(nil) }
+        if let reason = statement.bypassReason { return .bypass(reason) }
+        if let reason = bypassReason { return .bypass(reason) }
+        if let openSegment, openSegment.steps.contains(where: { $0.kind != .read }) {
+            return .bypass(.mixedSegment)
+        }
+        let decision = services.options.policy(statement.readSet, text)
+        guard case .store(let timeToLive) = decision else { return .bypass(.rule) }
+        let schema = services.cells.cell(.schema(database: database))
+        let relations = statement.readSet.map {
+            services.cells.cell(.all(database: database, relation: $0.identifier.rawValue))
+        }
+        guard let lease = CellSet([schema] + relations).capture() else {
+            return .bypass(.writerInFlight)
+        }
+        // The read set is only as good as the catalog that it was found with. Looked at after the
+        // capture: a later change moves the schema cell and spoils the lease.
+        let version = services.cells.cell(.catalog(database: database)).current
+        guard version == profile.catalogVersion else { return .bypass(.catalogNotReady) }
+        return .fill(lease, timeToLive: timeToLive)
+    }
+
+    // MARK: Single flight
+
+    enum FlightDecision {
+        /// The session waits for another's execution.
+        case waits
+        /// It runs the statement itself; others may share the result through the flight.
+        case runs(Flight?)
+    }
+
+    /// The key is in `keyScratch`.
+    func joinFlight(lease: FillLease, hash: UInt64, holding frame: MessageFrame) -> FlightDecision {
+        if let flight = leadingFlight {
+            leadingFlight = nil
+            return .runs(flight)
+        }
+        guard !hasWaitedForFlight, services.options.sharesFlights else { return .runs(nil) }
+        let number = suspend(.flight, holding: frame)
+        let session = NIOLoopBound(self, eventLoop: eventLoop)
+        let eventLoop = eventLoop
+        let role = keyScratch.withUnsafeReadableBytes { key in
+            services.flights.join(key: key, hash: hash, lease: lease) { _ in
+                // Whatever became of it: the statement is looked at again, and hits if it can.
+                eventLoop.execute { session.value.flightEnded(number) }
+            }
+        }
+        switch role {
+        case .leader(let flight):
+            wait = nil
+            heldFrame = nil
+            return .runs(flight)
+        case .independent:
+            wait = nil
+            heldFrame = nil
+            return .runs(nil)
+        case .follower(let ticket):
+            flightTicket = ticket
+            flightDeadline = eventLoop.scheduleTask(in: Self.flightPatience) {
+                session.value.flightEnded(number)
+            }
+            return .waits
+        }
+    }
+
+    private func flightEnded(_ number: UInt64) {
+        guard wait == .flight, waitNumber == number else { return }
+        flightDeadline?.cancel()
+        flightDeadline = nil
+        flightTicket?.cancel()
+        flightTicket = nil
+        hasWaitedForFlight = true
+        services.metrics.flightsShared.increment()
+        resume(number)
+    }
+
+    /// A CancelRequest for a statement that waits for another session's execution of it.
+    func cancelWaitingStatement() {
+        guard wait == .flight else { return }
+        flightDeadline?.cancel()
+        flightTicket?.cancel()
+        flightTicket = nil
+        heldFrame = nil
+        collected.removeAll(keepingCapacity: true)
+        collectedBytes = 0
+        if transaction.lazyBlock != nil {
+            // The block has failed, and the server must think so too: it is simplest ended.
+            fail(
+                PostgresError(
+                    .queryCanceled, "canceling statement due to user request", severity: .fatal))
+            return
+        }
+        services.metrics.errorsSent.increment()
+        output.buffer.writeErrorResponse(
+            PostgresError(.queryCanceled, "canceling statement due to user request"))
+        output.buffer.writeReadyForQuery(transaction.visibleStatus)
+        resume(waitNumber)
+    }
+
+    /// The key scratch's bytes in a buffer of their own.
+    func copyOfKey() -> ByteBuffer {
+        var copy = ByteBuffer()
+        copy.reserveCapacity(keyScratch.readableBytes)
+        copy.writeImmutableBuffer(keyScratch)
+        return copy
+    }
+}

@@ -1,0 +1,283 @@
+import NIOCore
+import PostgresWire
+import ResultCache
+import SQLAnalysis
+import Telemetry
+import Upstream
+
+/// One message of a reply that is put together from memory.
+enum SegmentAnswer {
+    case parseComplete
+    case bindComplete
+    case closeComplete
+    case rowDescription(CachedReply)
+    case body(CachedReply)
+}
+
+extension ClientSession {
+    /// Parse, Bind, Describe, Execute or Close.
+    func extendedReceived(_ frame: MessageFrame) throws(PostgresError) {
+        if openSegment != nil || !services.analyses {
+            try forwardExtended(frame)
+            return
+        }
+        collected.append(frame)
+        collectedBytes += frame.bytes.readableBytes
+        if collected.count >= Self.collectionCount || collectedBytes >= Self.collectionLimit {
+            // Too long to wait for its Sync: forwarded as it comes.
+            beginForwarding()
+        }
+    }
+
+    func flushReceived(_ frame: MessageFrame) throws(PostgresError) {
+        if openSegment == nil, services.analyses {
+            guard !collected.isEmpty else { return }
+            collected.append(frame)
+            beginForwarding()
+            return
+        }
+        sendUpstream(frame.bytes)
+    }
+
+    /// Sync: the end of a segment.
+    func syncReceived(_ frame: MessageFrame) throws(PostgresError) {
+        if openSegment != nil {
+            try forwardSync(frame)
+            return
+        }
+        if collected.isEmpty, ledger.isEmpty, !transaction.isUncertain {
+            // Nothing is open: the answer is known.
+            output.buffer.writeReadyForQuery(transaction.visibleStatus)
+            return
+        }
+        if services.analyses, try answerSegment(sync: frame) { return }
+        // Waiting: the segment stays collected and is looked at again.
+        if wait != nil { return }
+        collected.append(frame)
+        beginForwarding()
+    }
+
+    /// From here on the collected messages are forwarded, in order, and then whatever follows up
+    /// to the segment's Sync.
+    private func beginForwarding() {
+        openSegment = ForwardedSegment(
+            isAbsorbed: false, startedIdle: transaction.isCertainlyIdle,
+            startedAt: MonotonicClock.now)
+        replay.append(contentsOf: collected)
+        collected.removeAll(keepingCapacity: true)
+        collectedBytes = 0
+    }
+
+    /// Forwards what is collected, as a segment that a Query ends.
+    func forwardCollected(then frame: MessageFrame) throws(PostgresError) {
+        beginForwarding()
+        replay.append(frame)
+    }
+
+    // MARK: From memory
+
+    /// Answers the whole collected segment, or nothing of it (design §4, Segments).
+    ///
+    /// Returns false where it must be forwarded, or where something is awaited first (`wait`).
+    private func answerSegment(sync: MessageFrame) throws(PostgresError) -> Bool {
+        if canProbe, collected.contains(where: { $0.tag == FrontendTag.bind }) {
+            try probeSettings(holding: sync)
+            return false
+        }
+        guard ledger.isEmpty, bypassReason == nil else {
+            return false
+        }
+        let start = MonotonicClock.now
+        answerScratch.removeAll(keepingCapacity: true)
+        var walk = SegmentWalk()
+        for frame in collected {
+            guard try step(frame, &walk, now: start) else { break }
+        }
+        if walk.isAnswered, walk.executions > 0 {
+            send(answerScratch)
+            commit(walk)
+            services.metrics.cacheHits.add(walk.executions)
+            services.metrics.hitLatency.record(nanoseconds: MonotonicClock.now - start)
+            return true
+        }
+        return try shareFlight(of: walk, sync: sync)
+    }
+
+    /// What has been found out about a collected segment so far.
+    struct SegmentWalk {
+        var isAnswered = true
+        var executions = 0
+        /// Statements that the segment defines, by name; they are kept if it is answered.
+        var defined: [PreparedStatement] = []
+        var closed: [String] = []
+        var boundReply: CachedReply?
+        var isBound = false
+        /// The one Bind whose answer is not there, where it is the only one.
+        var missing: (statement: PreparedStatement, key: ByteBuffer, hash: UInt64)?
+        var binds = 0
+    }
+
+    /// Looks at one message; false where the segment cannot be answered from memory.
+    private func step(
+        _ frame: MessageFrame, _ walk: inout SegmentWalk, now: UInt64
+    ) throws(PostgresError) -> Bool {
+        var body = frame.body
+        switch frame.tag {
+        case FrontendTag.parse:
+            guard let statement = try definedStatement(frame) else {
+                walk.isAnswered = false
+                return false
+            }
+            walk.defined.append(statement)
+            answerScratch.append(.parseComplete)
+        case FrontendTag.bind:
+            walk.binds += 1
+            walk.boundReply = nil
+            guard body.skipEmptyText(), let name = body.readName(),
+                let statement = walk.defined.last(where: { $0.name == name }) ?? statements[name],
+                statement.isCertainToExist,
+                CacheKeyWriter.writeBound(
+                    statement: statement, identity: identity, bindTail: body, into: &keyScratch)
+            else {
+                walk.isAnswered = false
+                return false
+            }
+            let (hash, reply) = keyScratch.withUnsafeReadableBytes { key in
+                let hash = ReplyCache.hash(key)
+                return (hash, services.cache.lookup(key, hash: hash, now: now))
+            }
+            walk.isBound = true
+            walk.boundReply = reply
+            if reply == nil {
+                walk.isAnswered = false
+                if walk.missing == nil { walk.missing = (statement, copyOfKey(), hash) }
+            }
+            answerScratch.append(.bindComplete)
+        case FrontendTag.describe:
+            // Only the unnamed portal's description is part of a stored reply.
+            guard body.readInteger(as: UInt8.self) == UInt8(ascii: "P"), body.skipEmptyText(),
+                let reply = walk.boundReply, reply.rowDescription != nil
+            else {
+                walk.isAnswered = false
+                return walk.missing != nil
+            }
+            answerScratch.append(.rowDescription(reply))
+        case FrontendTag.execute:
+            guard body.skipEmptyText(), body.readInteger(as: Int32.self) == 0, walk.isBound
+            else {
+                walk.isAnswered = false
+                return false
+            }
+            walk.executions += 1
+            walk.isBound = false
+            guard let reply = walk.boundReply else { return true }
+            walk.boundReply = nil
+            answerScratch.append(.body(reply))
+        case FrontendTag.close:
+            guard let kind = body.readInteger(as: UInt8.self), let name = body.readName() else {
+                walk.isAnswered = false
+                return false
+            }
+            if kind == UInt8(ascii: "S") {
+                // One that the upstream knows must be closed there too.
+                guard statements[name]?.upstreamState != .prepared else {
+                    walk.isAnswered = false
+                    return false
+                }
+                walk.closed.append(name)
+            } else if !name.isEmpty {
+                walk.isAnswered = false
+                return false
+            }
+            answerScratch.append(.closeComplete)
+        default:
+            walk.isAnswered = false
+            return false
+        }
+        return true
+    }
+
+    /// The statement that a Parse defines, without sending it anywhere; nil where the server has to
+    /// judge it (a name in use, a malformed message).
+    private func definedStatement(_ frame: MessageFrame) throws(PostgresError)
+        -> PreparedStatement?
+    {
+        if let unnamed = statements[""], unnamed.parseIdentity == identity,
+            unnamed.parseMessage.readableBytesView.elementsEqual(frame.bytes.readableBytesView)
+        {
+            return unnamed
+        }
+        let message = try ParseMessage(decoding: frame.body)
+        if !message.statement.isEmpty, statements[message.statement] != nil { return nil }
+        return PreparedStatement(
+            message, bytes: frame.bytes, identity: identity, upstreamState: .notPrepared)
+    }
+
+    private func send(_ answers: [SegmentAnswer]) {
+        for answer in answers {
+            switch answer {
+            case .parseComplete: output.buffer.writeParseComplete()
+            case .bindComplete: output.buffer.writeBindComplete()
+            case .closeComplete: output.buffer.writeCloseComplete()
+            case .rowDescription(let reply):
+                if let description = reply.rowDescription { output.append(description) }
+            case .body(let reply): output.append(reply.body)
+            }
+        }
+        answerScratch.removeAll(keepingCapacity: true)
+    }
+
+    /// Keeps what an answered segment has defined, and ends it.
+    private func commit(_ walk: SegmentWalk) {
+        for statement in walk.defined where statements[statement.name] !== statement {
+            statements[statement.name] = statement
+        }
+        for name in walk.closed { statements[name] = nil }
+        collected.removeAll(keepingCapacity: true)
+        collectedBytes = 0
+        hasWaitedForFlight = false
+        transaction.answeredFromMemory()
+        output.buffer.writeReadyForQuery(transaction.visibleStatus)
+    }
+
+    /// For a segment with exactly one execution, which misses: waits for another session that is
+    /// executing the same, or becomes the one that others wait for.
+    private func shareFlight(of walk: SegmentWalk, sync: MessageFrame) throws(PostgresError) -> Bool
+    {
+        guard walk.binds == 1, let missing = walk.missing, leadingFlight == nil else { return false }
+        guard
+            let profile = profile(
+                of: missing.statement.query, parameterTypes: missing.statement.parameterTypes,
+                holding: sync)
+        else { return false }
+        missing.statement.profile = profile
+        missing.statement.profileIdentity = identity
+        guard case .fill(let lease, _) = fillDecision(for: profile, text: missing.statement.query)
+        else { return false }
+        keyScratch = missing.key
+        switch joinFlight(lease: lease, hash: missing.hash, holding: sync) {
+        case .waits: return false
+        case .runs(let flight):
+            leadingFlight = flight
+            return false
+        }
+    }
+
+}
+
+extension ByteBuffer {
+    /// Skips a zero-terminated string if it is the empty one; false (nothing skipped) otherwise.
+    mutating func skipEmptyText() -> Bool {
+        guard getInteger(at: readerIndex, as: UInt8.self) == 0 else { return false }
+        moveReaderIndex(forwardBy: 1)
+        return true
+    }
+
+    /// A zero-terminated string; nil where there is none.
+    mutating func readName() -> String? {
+        guard let end = readableBytesView.firstIndex(of: 0) else { return nil }
+        let name = readString(length: end - readerIndex)
+        moveReaderIndex(forwardBy: 1)
+        return name
+    }
+}

@@ -1,0 +1,318 @@
+import NIOCore
+import PostgresWire
+import ResultCache
+import SQLAnalysis
+import Telemetry
+import Upstream
+
+extension ClientSession: UpstreamLinkDelegate {
+    package func upstreamReady(_ greeting: UpstreamGreeting) {
+        guard !isClosed else { return }
+        linkIsReady = true
+        linkKey = greeting.backendKey
+        services.metrics.upstreamConnections.increment()
+        // The session was greeted with what an earlier connection was told: what has changed since
+        // is passed on, as a server does when a setting changes.
+        let fresh = Self.settings(of: greeting)
+        guard fresh != settings.login else { return }
+        for status in greeting.parameterStatuses {
+            let name = "reported " + status.name.lowercased()
+            if let known = settings.login[name], known != status.value {
+                output.buffer.writeParameterStatus(status.name, status.value)
+            }
+        }
+        settings.reconnected(login: fresh)
+        refreshIdentity()
+        output.flush()
+    }
+
+    package func upstreamWritabilityChanged(_ isWritable: Bool) {
+        guard !isClosed else { return }
+        if !isWritable, wait == nil {
+            _ = suspend(.upstream, holding: heldFrame)
+            setReadingForUpstream(false)
+        } else if isWritable, wait == .upstream, pendingProbe == nil {
+            setReadingForUpstream(true)
+            resume(waitNumber)
+        }
+    }
+
+    private func setReadingForUpstream(_ reads: Bool) {
+        isReadingPaused = !reads
+        output.setReading(reads)
+    }
+
+    package func upstreamReceived(_ bytes: ByteBuffer) {
+        guard !isClosed else { return }
+        do {
+            try forwardReplies(bytes)
+        } catch {
+            fail(error)
+            return
+        }
+        output.flush()
+        if !isProcessing { endIfDrained() }
+        if wait == nil, input.readableBytes > 0 || heldFrame != nil { process() }
+    }
+
+    /// Passes replies on in as few pieces as possible: everything between two swallowed messages is
+    /// one slice.
+    private func forwardReplies(_ chunk: ByteBuffer) throws(PostgresError) {
+        var cursor = chunk.readerIndex
+        var runStart = cursor
+        while let piece = try scanner.next(in: chunk, cursor: &cursor) {
+            if piece.startsMessage { try messageBegan(piece.tag) }
+            if absorbsPiece {
+                passOn(chunk, runStart..<piece.range.lowerBound)
+                runStart = piece.range.upperBound
+            }
+            keep(piece, of: chunk)
+            if piece.endsMessage {
+                try messageEnded(piece, in: chunk)
+                if isClosed { return }
+            }
+        }
+        passOn(chunk, runStart..<chunk.writerIndex)
+    }
+
+    private func passOn(_ chunk: ByteBuffer, _ range: Range<Int>) {
+        guard !range.isEmpty, let slice = chunk.getSlice(at: range.lowerBound, length: range.count)
+        else { return }
+        output.append(slice)
+    }
+
+    private func messageBegan(_ tag: UInt8) throws(PostgresError) {
+        absorbsPiece = ledger.absorbsCurrent && tag != BackendTag.notificationResponse
+        captureOfPiece = nil
+        let capture = ledger.currentCapture
+        pieceMeaning = ledger.received(tag)
+        switch pieceMeaning {
+        case .asynchronous:
+            // A reply with a notice in it is not stored: the notice is not part of the answer.
+            if tag != BackendTag.notificationResponse { capture?.abandon(.replyNotStorable) }
+        case .rowDescription(let capture):
+            captureOfPiece = capture
+            pieceIsRowDescription = true
+        case .dataRow(let capture), .statementCompleted(let capture):
+            captureOfPiece = capture
+            pieceIsRowDescription = false
+        case .failed(let undone):
+            absorbsPiece = false
+            for statement in undone.reversed() { undo(statement) }
+            if ledger.isSkippingToSync { openSegment?.failed() }
+            boundCapture?.abandon(.replyNotStorable)
+            boundCapture = nil
+            services.metrics.errorsSent.increment()
+        case .farewell:
+            absorbsPiece = true
+        case .unexpected:
+            throw PostgresError(
+                .protocolViolation, "unexpected message from the database server",
+                severity: .fatal)
+        case .part, .parseCompleted, .ready:
+            break
+        }
+    }
+
+    /// A Parse that the server has refused or skipped.
+    private func undo(_ statement: PreparedStatement) {
+        guard statements[statement.name] === statement else { return }
+        statements[statement.name] = statement.replaced
+        statement.replaced = nil
+    }
+
+    private func keep(_ piece: BackendMessageScanner.Piece, of chunk: ByteBuffer) {
+        if absorbsPiece, piece.tag == BackendTag.dataRow, let probe = ledger.currentSegment?.probe,
+            let slice = chunk.getSlice(at: piece.range.lowerBound, length: piece.range.count)
+        {
+            probe.append(slice)
+        }
+        guard let capture = captureOfPiece, capture.isLive,
+            let slice = chunk.getSlice(at: piece.range.lowerBound, length: piece.range.count)
+        else { return }
+        if pieceIsRowDescription {
+            capture.appendRowDescription(slice)
+        } else {
+            capture.append(slice)
+        }
+    }
+
+    private func messageEnded(
+        _ piece: BackendMessageScanner.Piece, in chunk: ByteBuffer
+    ) throws(PostgresError) {
+        switch pieceMeaning {
+        case .parseCompleted(let statement):
+            statement.replaced = nil
+        case .statementCompleted(let capture):
+            let tag = scanner.body(of: piece, in: chunk)?.readableBytesView
+            let isRollback = tag?.starts(with: "ROLLBACK".utf8) ?? false
+            (ledger.currentSegment ?? openSegment)?.statementCompleted(isRollback: isRollback)
+            if let capture {
+                capture.completed()
+                (ledger.currentSegment ?? openSegment)?.captures.append(capture)
+            }
+        case .asynchronous:
+            if piece.tag == BackendTag.parameterStatus { parameterReported(piece, in: chunk) }
+        case .ready(let segment):
+            var body = scanner.body(of: piece, in: chunk)
+            guard let status = body?.readInteger(as: UInt8.self).flatMap(TransactionStatus.init)
+            else {
+                throw PostgresError(
+                    .protocolViolation, "invalid ReadyForQuery from the database server",
+                    severity: .fatal)
+            }
+            settle(segment, status)
+        case .farewell:
+            farewell = scanner.body(of: piece, in: chunk)
+        case .part, .rowDescription, .dataRow, .failed, .unexpected:
+            break
+        }
+    }
+
+    private func parameterReported(_ piece: BackendMessageScanner.Piece, in chunk: ByteBuffer) {
+        guard var body = scanner.body(of: piece, in: chunk), let name = body.readName(),
+            let value = body.readName()
+        else { return }
+        settings.reported(name, value)
+        refreshIdentity()
+    }
+
+    // MARK: Settling
+
+    /// Everything that is known once a segment's ReadyForQuery has come.
+    private func settle(_ segment: ForwardedSegment, _ status: TransactionStatus) {
+        if !segment.isAbsorbed {
+            services.metrics.upstreamLatency.record(
+                nanoseconds: MonotonicClock.now - segment.startedAt)
+        }
+        let isCommitted = !segment.isProvenAborted
+        for window in segment.windows {
+            services.coordinator.close(window, committed: isCommitted)
+        }
+        segment.windows.removeAll()
+        if segment.isUnsettled {
+            unsettledSegments -= 1
+            settleSettings(of: segment, status)
+        }
+        if segment.isUnresolved { unresolvedSegments -= 1 }
+        if let probe = segment.probe { settle(probe, segment) }
+        transaction.ready(
+            status, for: segment, isLast: ledger.isEmpty && openSegment == nil)
+        if status == .idle, ledger.isEmpty { portals.removeAll(keepingCapacity: true) }
+        for capture in segment.captures { store(capture, segment) }
+        segment.captures.removeAll()
+    }
+
+    private func settleSettings(of segment: ForwardedSegment, _ status: TransactionStatus) {
+        for change in segment.confirmedSettings {
+            settings.confirmed(change)
+            if case .discardAll = change { isBoundToLink = false }
+        }
+        if segment.endedBySavepointRollback { settings.rolledBackToSavepoint() }
+        if segment.steps.contains(where: \.taintsSession) {
+            settings.taint()
+            hasProbed = false
+        }
+        if status == .idle {
+            settings.transactionEnded(committed: segment.settingsWereKept)
+        } else if segment.endsTransaction {
+            // AND CHAIN, or one transaction after another in one string.
+            settings.transactionEnded(committed: nil)
+        }
+        refreshIdentity()
+    }
+
+    private func store(_ capture: ReplyCapture, _ segment: ForwardedSegment) {
+        guard capture.isComplete, capture.isLive else {
+            services.metrics.fillsRejected.increment()
+            return
+        }
+        guard !segment.hasFailed else {
+            capture.abandon(.replyNotStorable)
+            services.metrics.fillsRejected.increment()
+            return
+        }
+        let now = MonotonicClock.now
+        let expiry = capture.timeToLive.map { now.addingReportingOverflow($0) }
+            .map { $0.overflow ? UInt64.max : $0.partialValue } ?? .max
+        let outcome = capture.key.withUnsafeReadableBytes { key in
+            services.cache.store(
+                key: key, hash: capture.hash, rowDescription: capture.rowDescription,
+                body: capture.body, lease: capture.lease, expiry: expiry, now: now)
+        }
+        switch outcome {
+        case .stored(let reply):
+            services.metrics.fillsStored.increment()
+            capture.flight?.finish(.reply(reply))
+        case .invalidated:
+            services.metrics.fillsRejected.increment()
+            services.metrics.bypass(.invalidatedDuringFill)
+            capture.flight?.finish(.leaderFailed)
+        case .tooLarge:
+            services.metrics.fillsRejected.increment()
+            services.metrics.bypass(.entryTooLarge)
+            capture.flight?.finish(.notCacheable)
+        }
+    }
+
+    // MARK: The link's end
+
+    package func upstreamClosed(_ error: PostgresError, mayStillRun: Bool) {
+        guard !isClosed else { return }
+        if linkIsReady { services.metrics.upstreamConnections.decrement() }
+        let wasReady = linkIsReady
+        link = nil
+        linkIsReady = false
+        let isQuiet = wasReady && ledger.isEmpty && openSegment == nil && scanner.isAtBoundary
+        if isQuiet, transaction.isCertainlyIdle || transaction.lazyBlock != nil, !isBoundToLink,
+            !isDraining
+        {
+            // The server side held nothing: the next statement gets a new connection.
+            farewell = nil
+            scanner = BackendMessageScanner()
+            for statement in statements.values { statement.upstreamState = .notPrepared }
+            return
+        }
+        settleOutstanding(mayStillRun: mayStillRun)
+        if let farewell, let told = try? PostgresError(decodingErrorResponse: farewell) {
+            fail(told)
+        } else {
+            fail(error)
+        }
+    }
+}
+
+// MARK: - Probing the settings
+
+extension ClientSession {
+    /// Whether the session's state has to be asked for, and can be, before a read can be looked up.
+    var canProbe: Bool {
+        settings.isTainted && !hasProbed && transaction.isCertainlyIdle && ledger.isEmpty
+            && openSegment == nil && services.isServingFromCache
+            && services.upstream.settingsProbe != nil
+    }
+
+    func needsProbe(before profile: QueryProfile) -> Bool {
+        canProbe && profile.statements.count == 1 && profile.statements[0].isCacheable
+    }
+
+    /// Asks the server for its settings; `frame` is looked at again when they are there.
+    func probeSettings(holding frame: MessageFrame) throws(PostgresError) {
+        guard let query = services.upstream.settingsProbe else { return }
+        hasProbed = true
+        try attachLink(before: [])
+        pendingProbe = suspend(.upstream, holding: frame)
+        sendAbsorbed(query, probe: ProbedSettings())
+    }
+
+    private func settle(_ probe: ProbedSettings, _ segment: ForwardedSegment) {
+        let values = probe.values()
+        if !segment.hasFailed, values[ProbedSettings.temporaryObjectsRow] == "f" {
+            settings.probed(values)
+            refreshIdentity()
+        }
+        guard let number = pendingProbe else { return }
+        pendingProbe = nil
+        resume(number)
+    }
+}

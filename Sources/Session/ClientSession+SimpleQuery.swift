@@ -1,0 +1,142 @@
+import NIOCore
+import PostgresWire
+import ResultCache
+import SQLAnalysis
+import Telemetry
+import Upstream
+
+extension ClientSession {
+    /// Query: one or more statements as text.
+    func queryReceived(_ frame: MessageFrame) throws(PostgresError) {
+        if !collected.isEmpty {
+            // Extended messages without a Sync before a Query: legal, if odd. They go first.
+            try forwardCollected(then: frame)
+            return
+        }
+        let query = try Self.queryText(frame)
+        if ledger.isEmpty, openSegment == nil, let command = LazyCommand(query),
+            answerLazily(command, text: query)
+        {
+            return
+        }
+        if ledger.isEmpty, openSegment == nil, bypassReason == nil, answerFromMemory(query) {
+            return
+        }
+        try forwardQuery(frame, query)
+    }
+
+    /// The text of a Query message, without its terminating zero.
+    private static func queryText(_ frame: MessageFrame) throws(PostgresError) -> ByteBufferView {
+        let view = frame.body.readableBytesView
+        guard view.last == 0, view.firstIndex(of: 0) == view.endIndex - 1 else {
+            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+        }
+        return view.dropLast()
+    }
+
+    private func answerFromMemory(_ query: ByteBufferView) -> Bool {
+        let start = MonotonicClock.now
+        CacheKeyWriter.writeSimple(query: query, identity: identity, into: &keyScratch)
+        let reply = keyScratch.withUnsafeReadableBytes { key in
+            services.cache.lookup(key, hash: ReplyCache.hash(key), now: start)
+        }
+        guard let reply, reply.rowDescription != nil else { return false }
+        output.append(reply.rowDescriptionAndBody)
+        transaction.answeredFromMemory()
+        output.buffer.writeReadyForQuery(transaction.visibleStatus)
+        dropUnnamed()
+        services.metrics.cacheHits.increment()
+        services.metrics.hitLatency.record(nanoseconds: MonotonicClock.now - start)
+        return true
+    }
+
+    /// A simple Query destroys the unnamed statement and portal.
+    private func dropUnnamed() {
+        if !statements.isEmpty { statements[""] = nil }
+        boundCapture = nil
+    }
+
+    // MARK: Lazy transaction blocks
+
+    /// Answers transaction control of which the upstream need not know; false where it must.
+    private func answerLazily(_ command: LazyCommand, text: ByteBufferView) -> Bool {
+        guard services.analyses else { return false }
+        switch command {
+        case .begin(let tag, let isReadCommitted):
+            guard transaction.isCertainlyIdle else { return false }
+            transaction.beganLazily(
+                .init(
+                    begin: String(decoding: text, as: UTF8.self), isReadCommitted: isReadCommitted))
+            output.buffer.writeCommandComplete(tag)
+        case .commit:
+            guard transaction.lazyBlock != nil else { return false }
+            transaction.endedLazily()
+            output.buffer.writeCommandComplete("COMMIT")
+        case .rollback:
+            guard transaction.lazyBlock != nil else { return false }
+            transaction.endedLazily()
+            output.buffer.writeCommandComplete("ROLLBACK")
+        }
+        dropUnnamed()
+        output.buffer.writeReadyForQuery(transaction.visibleStatus)
+        return true
+    }
+
+    // MARK: Forwarding
+
+    private func forwardQuery(
+        _ frame: MessageFrame, _ query: ByteBufferView
+    ) throws(PostgresError) {
+        guard services.analyses else {
+            try sendQuery(frame, profile: nil, capture: nil)
+            return
+        }
+        guard let text = analysable(query) else {
+            services.metrics.bypass(.unparsed)
+            try sendQuery(frame, profile: unparsedProfile, capture: nil)
+            return
+        }
+        guard let profile = profile(of: text, parameterTypes: [], holding: frame) else { return }
+        if needsProbe(before: profile) {
+            try probeSettings(holding: frame)
+            return
+        }
+        switch fillDecision(for: profile, text: text) {
+        case .bypass(let reason):
+            if let reason { services.metrics.bypass(reason) }
+            try sendQuery(frame, profile: profile, capture: nil)
+        case .fill(let lease, let timeToLive):
+            CacheKeyWriter.writeSimple(query: query, identity: identity, into: &keyScratch)
+            let hash = keyScratch.withUnsafeReadableBytes(ReplyCache.hash)
+            switch joinFlight(lease: lease, hash: hash, holding: frame) {
+            case .waits:
+                return
+            case .runs(let flight):
+                services.metrics.cacheMisses.increment()
+                let capture = ReplyCapture(
+                    key: copyOfKey(), hash: hash, lease: lease, timeToLive: timeToLive,
+                    limit: services.options.maximumEntry, flight: flight)
+                try sendQuery(frame, profile: profile, capture: capture)
+            }
+        }
+    }
+
+    private func sendQuery(
+        _ frame: MessageFrame, profile: QueryProfile?, capture: ReplyCapture?
+    ) throws(PostgresError) {
+        hasWaitedForFlight = false
+        let statements = profile?.statements ?? []
+        try attachLink(before: statements)
+        let segment = ForwardedSegment(
+            isAbsorbed: false, startedIdle: transaction.isCertainlyIdle,
+            startedAt: MonotonicClock.now)
+        for statement in statements { segment.append(statement) }
+        if let profile { try openWindows(for: statements, profile: profile, in: segment) }
+        noteSent(segment)
+        if mentionsDeallocation(frame, statements) { distrustStatements() }
+        dropUnnamed()
+        if !ledger.owe(.query(segment, capture)) { capture?.abandon(.replyNotStorable) }
+        services.metrics.upstreamQueries.increment()
+        sendUpstream(frame.bytes)
+    }
+}

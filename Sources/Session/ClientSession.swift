@@ -1,0 +1,342 @@
+import DequeModule
+import Logging
+import NIOCore
+import PostgresWire
+import ResultCache
+import SQLAnalysis
+import Telemetry
+import Upstream
+
+/// One client's session, from the end of its startup phase: answers from memory what may be,
+/// forwards the rest, and keeps both in order.
+///
+/// Confined to its event loop. The parts that decide are values and pure machines
+/// (`TransactionTracker`, `SessionSettings`, `ReplyLedger`); this class holds them together and
+/// does what they say. It is split by direction: `+SimpleQuery`, `+ExtendedQuery` and `+Sending`
+/// for what the client sends, `+Replies` for what the upstream answers.
+final class ClientSession {
+    /// Why no further message of the client is looked at just now.
+    enum Wait {
+        case profile, flight, output, upstream
+    }
+
+    let services: SessionServices
+    let startup: SessionStartup
+    let eventLoop: any EventLoop
+    let output: ClientOutput
+    let database: String
+
+    // The client's side.
+    var input = ByteBuffer()
+    /// A message that could not be dealt with yet; comes before everything else.
+    var heldFrame: MessageFrame?
+    /// Messages of the current segment, while it may yet be answered from memory.
+    var collected: [MessageFrame] = []
+    var collectedBytes = 0
+    /// Collected messages that are now being forwarded one by one.
+    var replay: Deque<MessageFrame> = []
+    /// The extended-protocol segment being forwarded, until its Sync has been sent.
+    var openSegment: ForwardedSegment?
+    var wait: Wait?
+    /// Distinguishes answers to what is awaited now from late ones.
+    var waitNumber: UInt64 = 0
+    var isReadingPaused = false
+    var isProcessing = false
+
+    // What the client has made.
+    var statements: [String: PreparedStatement] = [:]
+    var portals: [String: PreparedStatement] = [:]
+    var boundCapture: ReplyCapture?
+
+    // What is known of the server-side session.
+    var transaction = TransactionTracker()
+    var settings: SessionSettings
+    var identity: SessionIdentity = .unknown
+    /// Outstanding segments that do more than read: what they change is not known yet.
+    var unsettledSegments = 0
+    /// Outstanding segments after which names may resolve to other relations.
+    var unresolvedSegments = 0
+    /// The server-side session holds something that a new connection would not have.
+    var isBoundToLink = false
+
+    // The upstream's side.
+    var link: (any UpstreamLink)?
+    var linkIsReady = false
+    var linkKey: BackendKey?
+    var ledger = ReplyLedger()
+    var scanner = BackendMessageScanner()
+    var upstreamOutbox = ByteBuffer()
+    var captureOfPiece: ReplyCapture?
+    var pieceIsRowDescription = false
+    var absorbsPiece = false
+    var pieceMeaning: ReplyLedger.Meaning = .part
+    var farewell: ByteBuffer?
+
+    // One miss shared by several sessions.
+    var flightTicket: FlightTicket?
+    var hasWaitedForFlight = false
+    var leadingFlight: Flight?
+    var flightDeadline: Scheduled<Void>?
+
+    /// The settings have been asked for since they became unknown.
+    var hasProbed = false
+    /// The wait that ends with the answer to a probe.
+    var pendingProbe: UInt64?
+
+    /// A profile that was awaited, with the text that it is of.
+    var heldProfile: (text: String, profile: QueryProfile)?
+    var keyScratch = ByteBuffer()
+    var answerScratch: [SegmentAnswer] = []
+    var isClosed = false
+    var isDraining = false
+    /// Called once, when the session has ended.
+    var onClose: (() -> Void)?
+
+    static let inputPauseLimit = 64 * 1024
+    static let collectionLimit = 256 * 1024
+    static let collectionCount = 256
+    static let statementLimit = 65_536
+    /// How long a miss waits for another session's execution before it runs by itself.
+    static let flightPatience: TimeAmount = .seconds(1)
+
+    init(
+        services: SessionServices, startup: SessionStartup, greeting: UpstreamGreeting,
+        link: (any UpstreamLink)?, eventLoop: any EventLoop, output: ClientOutput
+    ) {
+        self.services = services
+        self.startup = startup
+        self.eventLoop = eventLoop
+        self.output = output
+        database = startup.database
+        settings = SessionSettings(login: Self.settings(of: greeting))
+        self.link = link
+        linkIsReady = link != nil
+        linkKey = link == nil ? nil : greeting.backendKey
+        refreshIdentity()
+    }
+
+    static func settings(of greeting: UpstreamGreeting) -> [String: String] {
+        var all: [String: String] = [:]
+        for status in greeting.parameterStatuses
+        where SessionSettings.tracked.contains(status.name.lowercased()) {
+            all["reported " + status.name.lowercased()] = status.value
+        }
+        for (name, value) in greeting.settings { all[name.lowercased()] = value }
+        all["session_user"] = greeting.sessionUser
+        return all
+    }
+
+    // MARK: Identity
+
+    /// To be called whenever the settings may have changed.
+    func refreshIdentity() {
+        let level = settings.current["default_transaction_isolation"]?.lowercased() ?? ""
+        transaction.defaultIsolation =
+            level.contains("read") && level.contains("committed") ? .readCommitted : .serializable
+        guard settings.isKnown else {
+            identity = .unknown
+            return
+        }
+        identity = services.identities.identity(
+            of: .init(database: database, user: startup.user, settings: settings.current))
+    }
+
+    /// What names are resolved with now.
+    var resolutionContext: ResolutionContext {
+        let sessionUser = settings.current["session_user"] ?? startup.user
+        let authorization = unquoted(settings.current["session_authorization"]) ?? sessionUser
+        let role = unquoted(settings.current["role"])
+        let path = settings.current["search_path"] ?? "\"$user\", public"
+        return ResolutionContext(
+            database: database, sessionUser: authorization,
+            currentRole: role == nil || role == "none" ? authorization : role!,
+            searchPath: path.hasPrefix("=") ? String(path.dropFirst()) : path)
+    }
+
+    private func unquoted(_ value: String?) -> String? {
+        guard var value else { return nil }
+        if value.hasPrefix("=") { value.removeFirst() }
+        if value.count >= 2, value.hasPrefix("\""), value.hasSuffix("\"") {
+            value = String(value.dropFirst().dropLast()).replacing("\"\"", with: "\"")
+        }
+        return value
+    }
+
+    /// Why nothing may be answered from memory at this moment, whatever the statement; nil if it may.
+    var bypassReason: BypassReason? {
+        if !services.isServingFromCache { return .cacheDisabled }
+        if let reason = transaction.bypassReason { return reason }
+        if identity == .unknown || unsettledSegments > 0 { return .sessionState }
+        return nil
+    }
+
+    // MARK: Input
+
+    /// Takes bytes from the client.
+    func received(_ bytes: ByteBuffer) {
+        if input.readableBytes == 0 {
+            input = bytes
+        } else {
+            input.writeImmutableBuffer(bytes)
+        }
+        process()
+    }
+
+    /// Deals with messages until there are no more whole ones, or something has to be awaited.
+    func process() {
+        guard !isProcessing, !isClosed else { return }
+        isProcessing = true
+        defer { isProcessing = false }
+        do {
+            while wait == nil, !isClosed, let frame = try nextFrame() {
+                try handle(frame)
+            }
+        } catch {
+            fail(error)
+            return
+        }
+        flushUpstream()
+        output.flush()
+        updateReading()
+        endIfDrained()
+    }
+
+    private func nextFrame() throws(PostgresError) -> MessageFrame? {
+        if let frame = heldFrame {
+            heldFrame = nil
+            return frame
+        }
+        if let frame = replay.popFirst() { return frame }
+        return try MessageFraming.next(in: &input, limit: services.messageLimit)
+    }
+
+    private func handle(_ frame: MessageFrame) throws(PostgresError) {
+        switch frame.tag {
+        case FrontendTag.query:
+            try queryReceived(frame)
+        case FrontendTag.parse, FrontendTag.bind, FrontendTag.describe, FrontendTag.execute,
+            FrontendTag.close:
+            try extendedReceived(frame)
+        case FrontendTag.sync:
+            try syncReceived(frame)
+        case FrontendTag.flush:
+            try flushReceived(frame)
+        case FrontendTag.copyData, FrontendTag.copyDone, FrontendTag.copyFail:
+            try copyReceived(frame)
+        case FrontendTag.functionCall:
+            try functionCallReceived(frame)
+        case FrontendTag.terminate:
+            end()
+        default:
+            throw PostgresError(
+                .protocolViolation, "invalid frontend message type \(frame.tag)", severity: .fatal)
+        }
+    }
+
+    // MARK: Waiting
+
+    /// Stops processing until `resume` with the same number.
+    func suspend(_ reason: Wait, holding frame: MessageFrame?) -> UInt64 {
+        wait = reason
+        waitNumber += 1
+        heldFrame = frame
+        return waitNumber
+    }
+
+    /// Goes on after `suspend`; a late or repeated call has no effect.
+    func resume(_ number: UInt64) {
+        guard wait != nil, waitNumber == number else { return }
+        wait = nil
+        process()
+    }
+
+    /// The client takes what it is sent again, or has stopped to.
+    func outputWritabilityChanged() {
+        link?.setPaused(!output.isWritable)
+        if output.isWritable {
+            if case .output = wait { resume(waitNumber) }
+        }
+    }
+
+    /// Bounds what a client can make the proxy hold: while its messages cannot be dealt with, no
+    /// more are read than a few.
+    private func updateReading() {
+        if !output.isWritable, wait == nil { _ = suspend(.output, holding: heldFrame) }
+        let shouldPause = wait != nil && input.readableBytes > Self.inputPauseLimit
+        if shouldPause != isReadingPaused {
+            isReadingPaused = shouldPause
+            output.setReading(!shouldPause)
+        }
+    }
+
+    // MARK: The end
+
+    /// Ends the session with an error that the client is told.
+    func fail(_ error: PostgresError) {
+        guard !isClosed else { return }
+        var error = error
+        error.severity = .fatal
+        services.metrics.errorsSent.increment()
+        // In the middle of a message of the upstream's an error would be read as part of it.
+        if scanner.isAtBoundary || absorbsPiece { output.buffer.writeErrorResponse(error) }
+        end()
+    }
+
+    /// Ends the session: nothing of it remains but windows whose outcome is unknown.
+    func end() {
+        guard !isClosed else { return }
+        isClosed = true
+        wait = nil
+        flightDeadline?.cancel()
+        flightTicket?.cancel()
+        leadingFlight?.finish(.leaderFailed)
+        boundCapture?.abandon(.replyNotStorable)
+        settleOutstanding(mayStillRun: link != nil)
+        link?.close()
+        link = nil
+        output.close()
+        onClose?()
+        onClose = nil
+    }
+
+    /// Gives up on replies that will not come: captures are abandoned, windows are left to the
+    /// coordinator, who waits for proof of what became of them.
+    func settleOutstanding(mayStillRun: Bool) {
+        ledger.abandonCaptures()
+        var segments = ledger.segments
+        if let openSegment { segments.append(openSegment) }
+        openSegment = nil
+        let windows = segments.flatMap(\.windows)
+        ledger = ReplyLedger()
+        if mayStillRun {
+            services.coordinator.outcomeUnknown(windows, key: linkKey, database: database)
+        } else {
+            for window in windows { services.coordinator.close(window, committed: true) }
+        }
+    }
+
+    /// No new statements: ends now if nothing is running, else after what is running has ended.
+    func drain() {
+        isDraining = true
+        endIfDrained()
+    }
+
+    func endIfDrained() {
+        guard isDraining, ledger.isEmpty, openSegment == nil, wait == nil else { return }
+        fail(Self.shutdown)
+    }
+
+    static let shutdown = PostgresError(
+        .adminShutdown, "terminating connection due to administrator command", severity: .fatal)
+
+    /// A CancelRequest for this session has arrived.
+    func cancelRequested() {
+        guard !isClosed else { return }
+        if wait == .flight {
+            // Nothing has been sent upstream: the statement ends here.
+            cancelWaitingStatement()
+        } else if !ledger.isEmpty {
+            link?.cancelRunningStatement()
+        }
+    }
+}

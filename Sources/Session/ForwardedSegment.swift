@@ -1,0 +1,132 @@
+import ResultCache
+import SQLAnalysis
+
+/// What is to be settled when one ReadyForQuery arrives: a simple Query, a function call, or
+/// the extended-protocol messages up to a Sync.
+///
+/// Confined to the session's event loop.
+final class ForwardedSegment {
+    /// True for messages of the proxy's own, whose whole reply is swallowed.
+    let isAbsorbed: Bool
+    /// The statements executed, in order; nil for one that could not be profiled.
+    private(set) var steps: [StatementProfile] = []
+    /// How many of them have completed.
+    private(set) var completedSteps = 0
+    private(set) var hasFailed = false
+    /// Windows opened before a byte that may commit was sent.
+    var windows: [OpenWindow] = []
+    /// Replies that were captured whole, to be stored.
+    var captures: [ReplyCapture] = []
+    /// Setting changes confirmed by the server, in order.
+    private(set) var confirmedSettings: [SettingChange] = []
+    private(set) var endedBySavepointRollback = false
+    /// True once a COMMIT or PREPARE was answered with the tag ROLLBACK.
+    private(set) var commitTurnedRollback = false
+    /// Whether the transaction was known to be none when the segment was sent.
+    var startedIdle: Bool
+    /// Monotonic nanoseconds at which its first byte was sent upstream.
+    let startedAt: UInt64
+    /// Counted among the session's unsettled segments.
+    var isUnsettled = false
+    /// Counted among the session's unresolved segments.
+    var isUnresolved = false
+    /// For the answer to a probe of the session's settings.
+    var probe: ProbedSettings?
+
+    init(isAbsorbed: Bool, startedIdle: Bool, startedAt: UInt64) {
+        self.isAbsorbed = isAbsorbed
+        self.startedIdle = startedIdle
+        self.startedAt = startedAt
+    }
+
+    func append(_ step: StatementProfile) {
+        steps.append(step)
+    }
+
+    /// One statement's CommandComplete has come. `isRollback` tells that its tag is ROLLBACK.
+    func statementCompleted(isRollback: Bool) {
+        guard completedSteps < steps.count else {
+            completedSteps += 1
+            return
+        }
+        let step = steps[completedSteps]
+        completedSteps += 1
+        switch step.kind {
+        case .setting(let change):
+            confirmedSettings.append(change)
+        case .transaction(.commit), .transaction(.prepareTransaction):
+            if isRollback { commitTurnedRollback = true }
+        case .transaction(.rollbackToSavepoint):
+            endedBySavepointRollback = true
+        case .transaction, .read, .write, .harmless, .locking, .opaque:
+            break
+        }
+    }
+
+    func failed() {
+        hasFailed = true
+    }
+
+    /// Whether all that the segment's windows cover is proven not to have been committed.
+    ///
+    /// Proven are: an error in a segment that was one implicit transaction with nothing in it that
+    /// can commit by itself, and a COMMIT that the server answered with ROLLBACK, alone.
+    var isProvenAborted: Bool {
+        if hasFailed, startedIdle {
+            return steps.allSatisfy { step in
+                if step.mayEndTransaction { return false }
+                if case .transaction = step.kind { return false }
+                // DDL such as CREATE DATABASE commits at once, whatever follows it.
+                return steps.count == 1 || step.writeSet != .everythingAndCatalog
+            }
+        }
+        guard steps.count == 1, case .transaction(let command) = steps[0].kind else { return false }
+        switch command {
+        case .commit: return commitTurnedRollback
+        case .prepareTransaction: return true
+        case .begin, .rollback, .savepoint, .releaseSavepoint, .rollbackToSavepoint,
+            .commitPrepared, .rollbackPrepared, .setTransaction:
+            return false
+        }
+    }
+
+    /// Whether the transaction that ended with this segment kept its SETs; nil where that cannot
+    /// be told.
+    var settingsWereKept: Bool? {
+        if hasFailed { return startedIdle && steps.count == 1 ? false : nil }
+        if commitTurnedRollback { return steps.count == 1 ? false : nil }
+        let rollsBack = steps.contains { step in
+            if case .transaction(.rollback) = step.kind { return true }
+            return false
+        }
+        if rollsBack { return steps.count == 1 ? false : nil }
+        return true
+    }
+
+    /// Whether a transaction ended in it, whatever the state is afterwards.
+    var endsTransaction: Bool {
+        steps.contains { step in
+            switch step.kind {
+            case .transaction(.commit), .transaction(.rollback), .transaction(.prepareTransaction):
+                true
+            case .transaction, .read, .write, .setting, .harmless, .locking, .opaque:
+                step.mayEndTransaction
+            }
+        }
+    }
+
+    /// Whether names may resolve to other relations after it: a SET, or anything opaque.
+    var mayChangeResolution: Bool {
+        steps.contains { step in
+            if case .setting = step.kind { return true }
+            return step.taintsSession
+        }
+    }
+
+    var controlsTransaction: Bool {
+        steps.contains { step in
+            if case .transaction = step.kind { return true }
+            return step.mayEndTransaction
+        }
+    }
+}

@@ -1,0 +1,80 @@
+import NIOCore
+import PostgresWire
+import SQLAnalysis
+
+/// One prepared statement of a session, as the client named it.
+///
+/// Confined to the session's event loop. A class because the ledger, portals and captures refer to
+/// the same statement while replies are on their way.
+final class PreparedStatement {
+    enum UpstreamState {
+        /// The upstream has not been asked to parse it (its Parse was answered from memory, or the
+        /// link it was parsed on is gone): a Parse is injected before its first use.
+        case notPrepared
+        /// Parse has been sent.
+        case prepared
+    }
+
+    let name: String
+    let query: String
+    let parameterTypes: [UInt32]
+    /// Identity of the session's settings at Parse: constants in the text were read with them.
+    let parseIdentity: SessionIdentity
+    /// The whole Parse message, to be sent again where the upstream does not have it.
+    let parseMessage: ByteBuffer
+    /// The statement's part of a cache key: text and parameter types, length-prefixed.
+    let keyPart: ByteBuffer
+    var upstreamState: UpstreamState
+    /// False once something may have deallocated the name behind the proxy's back; the statement is
+    /// then not answered from memory.
+    var isCertainToExist = true
+    /// What an earlier statement of the same name was, to be restored if this Parse fails.
+    var replaced: PreparedStatement?
+    var profile: QueryProfile?
+    /// The identity with which the names in `profile` were resolved: the server resolves them anew
+    /// when the search_path changes.
+    var profileIdentity: SessionIdentity = .unknown
+
+    init(
+        name: String, query: String, parameterTypes: [UInt32], parseIdentity: SessionIdentity,
+        parseMessage: ByteBuffer, keyPart: ByteBuffer, upstreamState: UpstreamState
+    ) {
+        self.name = name
+        self.query = query
+        self.parameterTypes = parameterTypes
+        self.parseIdentity = parseIdentity
+        self.parseMessage = parseMessage
+        self.keyPart = keyPart
+        self.upstreamState = upstreamState
+    }
+
+    /// The profile of its one statement; nil while unknown, and for an empty query.
+    var statementProfile: StatementProfile? {
+        profile?.statements.first
+    }
+}
+
+extension PreparedStatement {
+    convenience init(
+        _ message: ParseMessage, bytes: ByteBuffer, identity: SessionIdentity,
+        upstreamState: UpstreamState
+    ) {
+        // A copy of exactly this message: a slice would keep the whole receive buffer alive.
+        var copy = ByteBuffer()
+        copy.reserveCapacity(bytes.readableBytes)
+        copy.writeImmutableBuffer(bytes)
+        self.init(
+            name: message.statement, query: message.query, parameterTypes: message.parameterTypes,
+            parseIdentity: identity, parseMessage: copy,
+            keyPart: CacheKeyWriter.statementPart(
+                query: Self.rawQuery(in: copy), parameterTypes: message.parameterTypes),
+            upstreamState: upstreamState)
+    }
+
+    /// The text as its bytes: what a simple Query of the same text has in its key.
+    private static func rawQuery(in parseMessage: ByteBuffer) -> ByteBufferView {
+        let body = parseMessage.readableBytesView.dropFirst(MessageFraming.headerLength)
+        let text = body[(body.firstIndex(of: 0) ?? body.startIndex)...].dropFirst()
+        return text[..<(text.firstIndex(of: 0) ?? text.endIndex)]
+    }
+}

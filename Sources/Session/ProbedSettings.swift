@@ -1,0 +1,40 @@
+import NIOCore
+import PostgresWire
+
+/// Gathers the settings that the server answers to a probe: rows of name and value as text.
+///
+/// Asked for when something has happened that the session cannot follow, so that its reads may be
+/// answered from memory again (correctness: cache off until the fingerprint is proved).
+final class ProbedSettings {
+    /// The row that tells whether the session has temporary objects.
+    static let temporaryObjectsRow = "mynah.temporary_objects"
+    /// Far more than the rows of the probe take.
+    private static let limit = 64 * 1024
+
+    private var rows = ByteBuffer()
+
+    /// Takes whole or partial DataRow messages.
+    func append(_ bytes: ByteBuffer) {
+        guard rows.readableBytes + bytes.readableBytes <= Self.limit else { return }
+        rows.writeImmutableBuffer(bytes)
+    }
+
+    /// The settings by lower-case name. A row of another shape is passed over.
+    func values() -> [String: String] {
+        var values: [String: String] = [:]
+        var rows = rows
+        while let frame = try? MessageFraming.next(in: &rows, limit: Self.limit) {
+            var body = frame.body
+            guard body.readInteger(as: UInt16.self) == 2, let name = Self.column(&body),
+                let value = Self.column(&body)
+            else { continue }
+            values[name.lowercased()] = value
+        }
+        return values
+    }
+
+    private static func column(_ body: inout ByteBuffer) -> String? {
+        guard let length = body.readInteger(as: Int32.self), length >= 0 else { return nil }
+        return body.readString(length: Int(length))
+    }
+}

@@ -1,0 +1,303 @@
+import DequeModule
+import PostgresWire
+
+/// The replies that the upstream still owes, in order: which of them go to the client, which are
+/// swallowed because the proxy itself sent the message, and what each one settles.
+///
+/// A pure machine: told of every message sent (`owe…`) and of every reply message that begins
+/// (`received`), it says what that reply means. A link whose ledger is not empty must never be
+/// handed to anyone else.
+///
+/// Extended-protocol rules followed here: after an ErrorResponse the server skips messages until
+/// Sync; while COPY IN runs it ignores Sync and Flush until CopyDone or CopyFail.
+/// https://www.postgresql.org/docs/15/protocol-flow.html
+struct ReplyLedger {
+    /// One reply owed.
+    enum Item {
+        case parse(PreparedStatement, absorbed: Bool)
+        case bind
+        case describeStatement
+        case describePortal(ReplyCapture?)
+        case execute(ReplyCapture?)
+        case close
+        case sync(ForwardedSegment)
+        case query(ForwardedSegment, ReplyCapture?)
+        case functionCall(ForwardedSegment)
+        /// CopyDone or CopyFail was sent: owes nothing, but ends the stretch in which the server
+        /// ignores Sync.
+        case copyEnd
+    }
+
+    /// What a reply message means to the session.
+    enum Meaning {
+        /// Part of the running reply; nothing is settled by it.
+        case part
+        /// Belongs to no statement: notice, notification, parameter status.
+        case asynchronous
+        case parseCompleted(PreparedStatement)
+        case rowDescription(ReplyCapture?)
+        case dataRow(ReplyCapture?)
+        /// CommandComplete, EmptyQueryResponse or PortalSuspended: one statement has ended.
+        case statementCompleted(ReplyCapture?)
+        /// An ErrorResponse; `undone` are the Parse messages that the server will now skip.
+        case failed(undone: [PreparedStatement])
+        case ready(ForwardedSegment)
+        /// An ErrorResponse that answers nothing: the server is about to close the connection.
+        case farewell
+        /// The upstream broke the protocol.
+        case unexpected
+    }
+
+    fileprivate var owed: Deque<Item> = []
+    private(set) var isCopyingIn = false
+    /// The server has reported an error and ignores everything until a Sync not yet sent.
+    private(set) var isSkippingToSync = false
+
+    var isEmpty: Bool { owed.isEmpty }
+    var count: Int { owed.count }
+
+    /// Notes that a message has been sent. Returns false where the server will ignore it.
+    @discardableResult
+    mutating func owe(_ item: Item) -> Bool {
+        if case .sync = item {
+            if isCopyingIn { return false }
+            isSkippingToSync = false
+        } else if isSkippingToSync {
+            return false
+        }
+        owed.append(item)
+        return true
+    }
+
+    /// The capture of the statement whose reply is under way.
+    var currentCapture: ReplyCapture? {
+        switch owed.first {
+        case .execute(let capture), .query(_, let capture): capture
+        default: nil
+        }
+    }
+
+    /// Notes that the client has ended its COPY data.
+    mutating func copyEnded() {
+        if isCopyingIn {
+            isCopyingIn = false
+        } else if !owed.isEmpty {
+            owed.append(.copyEnd)
+        }
+    }
+
+    /// Whether the reply now beginning is to be swallowed. Ask before `received`.
+    var absorbsCurrent: Bool {
+        switch owed.first {
+        case .parse(_, let absorbed): absorbed
+        case .query(let segment, _): segment.isAbsorbed
+        default: false
+        }
+    }
+
+    /// The segment that the first reply owed belongs to.
+    var currentSegment: ForwardedSegment? {
+        for item in owed {
+            switch item {
+            case .sync(let segment), .query(let segment, _), .functionCall(let segment):
+                return segment
+            default:
+                continue
+            }
+        }
+        return nil
+    }
+
+    /// Every segment still outstanding, in order.
+    var segments: [ForwardedSegment] {
+        owed.compactMap { item in
+            switch item {
+            case .sync(let segment), .query(let segment, _), .functionCall(let segment): segment
+            default: nil
+            }
+        }
+    }
+
+    /// Takes the tag of a reply message that begins and tells what it means.
+    mutating func received(_ tag: UInt8) -> Meaning {
+        switch tag {
+        case BackendTag.dataRow:
+            return dataRow()
+        case BackendTag.noticeResponse, BackendTag.notificationResponse,
+            BackendTag.parameterStatus:
+            return .asynchronous
+        case BackendTag.errorResponse:
+            return errorResponse()
+        case BackendTag.readyForQuery:
+            return readyForQuery()
+        default:
+            while case .copyEnd = owed.first { owed.removeFirst() }
+            return reply(tag)
+        }
+    }
+
+    private func dataRow() -> Meaning {
+        switch owed.first {
+        case .execute(let capture): .dataRow(capture)
+        case .query(_, let capture): .dataRow(capture)
+        default: .unexpected
+        }
+    }
+
+    private mutating func reply(_ tag: UInt8) -> Meaning {
+        switch owed.first {
+        case .parse(let statement, _):
+            guard tag == BackendTag.parseComplete else { return .unexpected }
+            owed.removeFirst()
+            return .parseCompleted(statement)
+        case .bind:
+            guard tag == BackendTag.bindComplete else { return .unexpected }
+            owed.removeFirst()
+            return .part
+        case .close:
+            guard tag == BackendTag.closeComplete else { return .unexpected }
+            owed.removeFirst()
+            return .part
+        case .describeStatement:
+            if tag == BackendTag.parameterDescription { return .part }
+            guard tag == BackendTag.rowDescription || tag == BackendTag.noData else {
+                return .unexpected
+            }
+            owed.removeFirst()
+            return .part
+        case .describePortal(let capture):
+            owed.removeFirst()
+            if tag == BackendTag.rowDescription { return .rowDescription(capture) }
+            return tag == BackendTag.noData ? .part : .unexpected
+        case .execute(let capture):
+            return executeReply(tag, capture)
+        case .query(_, let capture):
+            return queryReply(tag, capture)
+        case .functionCall:
+            return tag == BackendTag.functionCallResponse ? .part : .unexpected
+        case .sync:
+            // COPY data of a segment that has failed meanwhile.
+            return tag == BackendTag.copyDone || tag == BackendTag.copyData ? .part : .unexpected
+        case .copyEnd, nil:
+            return .unexpected
+        }
+    }
+
+    private mutating func executeReply(_ tag: UInt8, _ capture: ReplyCapture?) -> Meaning {
+        switch tag {
+        case BackendTag.commandComplete, BackendTag.emptyQueryResponse,
+            BackendTag.portalSuspended:
+            owed.removeFirst()
+            if tag != BackendTag.commandComplete { capture?.abandon(.partialExecute) }
+            return .statementCompleted(capture)
+        case BackendTag.copyInResponse, BackendTag.copyBothResponse:
+            capture?.abandon(.replyNotStorable)
+            beginCopyIn(ignoresSync: true)
+            return .part
+        case BackendTag.copyOutResponse, BackendTag.copyData, BackendTag.copyDone:
+            capture?.abandon(.replyNotStorable)
+            return .part
+        default:
+            return .unexpected
+        }
+    }
+
+    private mutating func queryReply(_ tag: UInt8, _ capture: ReplyCapture?) -> Meaning {
+        switch tag {
+        case BackendTag.rowDescription:
+            return .rowDescription(capture)
+        case BackendTag.commandComplete, BackendTag.emptyQueryResponse:
+            return .statementCompleted(capture)
+        case BackendTag.copyInResponse, BackendTag.copyBothResponse,
+            BackendTag.copyOutResponse, BackendTag.copyData, BackendTag.copyDone:
+            capture?.abandon(.replyNotStorable)
+            return .part
+        default:
+            return .unexpected
+        }
+    }
+
+    /// COPY IN has begun for the first item: the Sync messages sent before the end of the data
+    /// will be ignored by the server, so no ReadyForQuery answers them.
+    private mutating func beginCopyIn(ignoresSync: Bool) {
+        var index = 1
+        while index < owed.count {
+            switch owed[index] {
+            case .sync:
+                owed.remove(at: index)
+            case .copyEnd:
+                owed.remove(at: index)
+                return
+            default:
+                index += 1
+            }
+        }
+        isCopyingIn = true
+    }
+
+    private mutating func errorResponse() -> Meaning {
+        isCopyingIn = false
+        guard let first = owed.first else { return .farewell }
+        switch first {
+        case .query(let segment, let capture):
+            segment.failed()
+            capture?.abandon(.replyNotStorable)
+            return .failed(undone: [])
+        case .functionCall(let segment), .sync(let segment):
+            segment.failed()
+            return .failed(undone: [])
+        default:
+            return .failed(undone: skipToSync())
+        }
+    }
+
+    /// Drops what the server skips after an error, up to the Sync that ends the segment.
+    private mutating func skipToSync() -> [PreparedStatement] {
+        var undone: [PreparedStatement] = []
+        skipping: while let item = owed.first {
+            switch item {
+            case .parse(let statement, _):
+                undone.append(statement)
+            case .describePortal(let capture), .execute(let capture):
+                capture?.abandon(.replyNotStorable)
+            case .bind, .describeStatement, .close, .copyEnd:
+                break
+            case .sync(let segment):
+                segment.failed()
+                break skipping
+            case .query, .functionCall:
+                // Not skipped by the server's rule, but never sent inside a segment either.
+                break skipping
+            }
+            owed.removeFirst()
+        }
+        if owed.isEmpty { isSkippingToSync = true }
+        return undone
+    }
+
+    private mutating func readyForQuery() -> Meaning {
+        while case .copyEnd = owed.first { owed.removeFirst() }
+        switch owed.first {
+        case .sync(let segment), .query(let segment, _), .functionCall(let segment):
+            owed.removeFirst()
+            isCopyingIn = false
+            return .ready(segment)
+        default:
+            return .unexpected
+        }
+    }
+}
+
+extension ReplyLedger {
+    /// The replies owed will not come: nothing of them is stored.
+    func abandonCaptures() {
+        for item in owed {
+            switch item {
+            case .execute(let capture), .query(_, let capture), .describePortal(let capture):
+                capture?.abandon(.replyNotStorable)
+            case .parse, .bind, .describeStatement, .close, .sync, .functionCall, .copyEnd:
+                break
+            }
+        }
+    }
+}

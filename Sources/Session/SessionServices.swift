@@ -1,0 +1,107 @@
+import Logging
+import NIOCore
+import ResultCache
+import SQLAnalysis
+import Synchronization
+import Telemetry
+import Upstream
+
+/// What all sessions share. One per process; everything in it is thread-safe.
+package final class SessionServices: Sendable {
+    let upstream: any Upstream
+    let cache: ReplyCache
+    let cells: CellTable
+    let flights: FlightTable
+    let coordinator: WriteCoordinator
+    let identities: SessionIdentityTable
+    let greetings: GreetingTable
+    let cancellations: CancellationRegistry
+    let metrics: ProxyMetrics
+    let logger: Logger
+    /// False where the cache was off when the process started: nothing is analysed then, and every
+    /// byte goes through. (Turning it on later would miss the writes already under way.)
+    package let analyses: Bool
+    private let currentOptions: Mutex<SessionOptions>
+    /// Read for every statement, hence not behind the mutex.
+    private let servesFromCache: Atomic<Bool>
+    private let currentMessageLimit: Atomic<Int>
+
+    package init(
+        upstream: any Upstream, cache: ReplyCache, cells: CellTable, options: SessionOptions,
+        metrics: ProxyMetrics, logger: Logger
+    ) {
+        self.upstream = upstream
+        self.cache = cache
+        self.cells = cells
+        self.metrics = metrics
+        self.logger = logger
+        flights = FlightTable()
+        coordinator = WriteCoordinator(
+            cells: cells, metrics: metrics, upstream: upstream, logger: logger)
+        identities = SessionIdentityTable()
+        greetings = GreetingTable(cells: cells)
+        cancellations = CancellationRegistry()
+        analyses = options.isCacheEnabled
+        currentOptions = Mutex(options)
+        servesFromCache = Atomic(options.isCacheEnabled)
+        currentMessageLimit = Atomic(options.maximumMessage)
+    }
+
+    /// The options in force. New values hold from the next statement on.
+    package var options: SessionOptions {
+        get { currentOptions.withLock { $0 } }
+        set {
+            currentOptions.withLock { $0 = newValue }
+            servesFromCache.store(
+                newValue.isCacheEnabled && analyses, ordering: .sequentiallyConsistent)
+            currentMessageLimit.store(newValue.maximumMessage, ordering: .relaxed)
+            if !newValue.isCacheEnabled { cache.removeAll() }
+        }
+    }
+
+    /// The largest message accepted from a client, in bytes.
+    var messageLimit: Int { currentMessageLimit.load(ordering: .relaxed) }
+
+    var isServingFromCache: Bool {
+        servesFromCache.load(ordering: .relaxed)
+    }
+}
+
+/// What an operator can change about sessions while the process runs.
+package struct SessionOptions: Sendable {
+    package var isCacheEnabled: Bool
+    /// The largest reply that is stored, in bytes.
+    package var maximumEntry: Int
+    /// The largest message accepted from a client, in bytes.
+    package var maximumMessage: Int
+    /// From the connection to the end of the startup phase.
+    package var startupTimeout: TimeAmount
+    /// Whether identical misses wait for one upstream execution.
+    package var sharesFlights: Bool
+    /// Whether, and for how long, the reply of a cacheable statement may be stored.
+    package var policy: @Sendable (_ readSet: [Relation], _ query: String) -> CacheDecision
+
+    package init(
+        isCacheEnabled: Bool, maximumEntry: Int, maximumMessage: Int, startupTimeout: TimeAmount,
+        sharesFlights: Bool = true,
+        policy: @escaping @Sendable ([Relation], String) -> CacheDecision
+    ) {
+        self.isCacheEnabled = isCacheEnabled
+        self.maximumEntry = maximumEntry
+        self.maximumMessage = maximumMessage
+        self.startupTimeout = startupTimeout
+        self.sharesFlights = sharesFlights
+        self.policy = policy
+    }
+}
+
+package enum CacheDecision: Hashable, Sendable {
+    case never
+    /// Nanoseconds; nil: until invalidated.
+    case store(timeToLive: UInt64?)
+}
+
+/// Monotonic time in nanoseconds.
+enum MonotonicClock {
+    static var now: UInt64 { NIODeadline.now().uptimeNanoseconds }
+}

@@ -1,0 +1,153 @@
+import SQLAnalysis
+
+/// The settings that answers depend on, as the server has confirmed them.
+///
+/// A pure value: changes are noted when the server confirms them, kept or undone when their
+/// transaction ends. What it cannot follow taints the session until the settings are probed anew or
+/// reset (correctness: state changes only on CommandComplete, reverts with ROLLBACK).
+struct SessionSettings {
+    /// What the session had at login, by lower-case name.
+    private(set) var login: [String: String]
+    /// In force when no transaction is running.
+    private(set) var committed: [String: String]
+    /// In force now.
+    private(set) var current: [String: String]
+    /// Some state is not known: no answer from memory.
+    private(set) var isTainted = false
+    /// SET LOCAL, or a rolled-back savepoint after a SET: unknown until the transaction ends.
+    private(set) var isTaintedUntilTransactionEnd = false
+    private var taintsOnCommit = false
+
+    init(login: [String: String]) {
+        self.login = login
+        committed = login
+        current = login
+    }
+
+    var isKnown: Bool { !isTainted && !isTaintedUntilTransactionEnd }
+
+    /// Settings that change neither an answer nor its bytes.
+    /// Everything else that is not known to is treated as if it did.
+    static let withoutEffectOnAnswers: Set<String> = [
+        "application_name", "client_min_messages", "statement_timeout", "lock_timeout",
+        "idle_in_transaction_session_timeout", "idle_session_timeout", "work_mem",
+        "maintenance_work_mem", "temp_buffers", "log_statement", "log_min_messages",
+        "log_min_duration_statement", "log_duration", "jit", "plan_cache_mode",
+        "synchronous_commit", "lc_messages", "tcp_keepalives_idle", "tcp_keepalives_interval",
+        "tcp_keepalives_count", "tcp_user_timeout", "max_parallel_workers",
+        "max_parallel_workers_per_gather", "random_page_cost", "seq_page_cost", "cpu_tuple_cost",
+        "effective_cache_size", "enable_seqscan", "enable_indexscan", "enable_indexonlyscan",
+        "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin", "enable_nestloop",
+        "enable_sort", "enable_hashagg", "enable_material", "geqo", "join_collapse_limit",
+        "from_collapse_limit", "cursor_tuple_fraction", "deadlock_timeout",
+        "check_function_bodies", "default_transaction_deferrable", "track_activities",
+    ]
+
+    /// Settings that are part of the cache key, or decide whether the cache may answer at all.
+    static let tracked: Set<String> = [
+        "search_path", "role", "session_user", "session_authorization", "timezone", "datestyle", "intervalstyle",
+        "extra_float_digits", "bytea_output", "client_encoding", "lc_monetary", "lc_numeric",
+        "lc_time", "xmlbinary", "xmloption", "standard_conforming_strings", "backslash_quote",
+        "array_nulls", "transform_null_equals", "quote_all_identifiers",
+        "default_text_search_config", "row_security", "timezone_abbreviations",
+        "default_transaction_isolation", "default_transaction_read_only",
+    ]
+
+    /// Notes a change that the server has confirmed.
+    mutating func confirmed(_ change: SettingChange) {
+        switch change {
+        case .set(let name, let value):
+            set(name, to: value)
+        case .setLocal(let name):
+            if !Self.isWithoutEffect(name) { isTaintedUntilTransactionEnd = true }
+        case .reset(let name):
+            guard !Self.isWithoutEffect(name) else { return }
+            if Self.tracked.contains(name) {
+                current[name] = login[name]
+            } else {
+                isTainted = true
+            }
+        case .resetAll:
+            // RESET ALL leaves role and session authorization alone.
+            let kept = ["role", "session_authorization"].map { ($0, current[$0]) }
+            current = login
+            for (name, value) in kept { current[name] = value }
+            isTaintedUntilTransactionEnd = false
+        case .discardAll:
+            current = login
+            committed = login
+            isTainted = false
+            isTaintedUntilTransactionEnd = false
+        case .unknown:
+            isTainted = true
+        }
+    }
+
+    private mutating func set(_ name: String, to value: String) {
+        if Self.isWithoutEffect(name) { return }
+        guard Self.tracked.contains(name) else {
+            isTainted = true
+            return
+        }
+        // The mark keeps a value as the statement spelled it apart from one that the server
+        // printed: the same characters may mean different things.
+        current[name] = "=" + value
+    }
+
+    /// A dotted name is an extension's or the application's own: only functions that are never
+    /// answered from memory can read it.
+    private static func isWithoutEffect(_ name: String) -> Bool {
+        withoutEffectOnAnswers.contains(name) || name.contains(".")
+    }
+
+    /// Notes a value that the server reported by ParameterStatus.
+    mutating func reported(_ name: String, _ value: String) {
+        let name = name.lowercased()
+        guard Self.tracked.contains(name) else { return }
+        current["reported " + name] = value
+        committed["reported " + name] = value
+    }
+
+    /// Notes state that cannot be followed (opaque statements, temporary tables).
+    mutating func taint() {
+        isTainted = true
+    }
+
+    mutating func rolledBackToSavepoint() {
+        if current != committed { isTaintedUntilTransactionEnd = true }
+    }
+
+    /// The transaction that the confirmed changes belong to has ended; nil: unknown how.
+    mutating func transactionEnded(committed didCommit: Bool?) {
+        if current != committed {
+            switch didCommit {
+            case true?:
+                if isTaintedUntilTransactionEnd { isTainted = true }
+                committed = current
+            case false?:
+                current = committed
+            case nil:
+                isTainted = true
+                committed = current
+            }
+        }
+        isTaintedUntilTransactionEnd = false
+    }
+
+    /// The server-side session is a new one: nothing was set in it yet.
+    mutating func reconnected(login newLogin: [String: String]) {
+        login = newLogin
+        committed = newLogin
+        current = newLogin
+    }
+
+    /// All settings have been read from the server itself.
+    mutating func probed(_ values: [String: String]) {
+        for (name, value) in values where Self.tracked.contains(name.lowercased()) {
+            current[name.lowercased()] = value
+        }
+        committed = current
+        isTainted = false
+        isTaintedUntilTransactionEnd = false
+    }
+}

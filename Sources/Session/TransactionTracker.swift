@@ -1,0 +1,150 @@
+import PostgresWire
+import SQLAnalysis
+import Telemetry
+
+/// What is known of the session's transaction: whether there is one, what it may have changed, and
+/// whether reads in it may be answered from memory.
+///
+/// A pure value. `sent…` members are told when something goes upstream, `ready` when the server
+/// reports its state; in between, with several segments on their way, the state is uncertain and
+/// every question is answered on the safe side.
+struct TransactionTracker {
+    /// A block that the client has begun and the upstream has not heard of yet.
+    struct LazyBlock {
+        /// The client's own BEGIN, to be sent before the first statement that goes upstream.
+        let begin: String
+        let isReadCommitted: Bool
+    }
+
+    private(set) var status: TransactionStatus = .idle
+    private(set) var lazyBlock: LazyBlock?
+    /// Segments with transaction control whose ReadyForQuery has not come.
+    private var uncertainSegments = 0
+    /// What the transaction's statements may have changed, from the moment they were sent.
+    private(set) var writes: WriteSet = .nothing
+    /// The oldest catalog that `writes` was decided from.
+    private(set) var writesCatalogVersion: UInt64?
+    /// Why reads bypass until the transaction ends.
+    private(set) var readBarrier: BypassReason?
+    private var isolation: IsolationLevel?
+    /// A statement of this block was answered from memory: the server does not know that the
+    /// transaction has run a query.
+    private(set) var hasUnseenReads = false
+
+    /// The level of transactions that do not name one.
+    var defaultIsolation: IsolationLevel = .readCommitted
+
+    /// The status that the client has been told, or would be.
+    var visibleStatus: TransactionStatus {
+        lazyBlock == nil ? status : .inBlock
+    }
+
+    /// Whether it is certain that no transaction block is open, here or upstream.
+    var isCertainlyIdle: Bool {
+        status == .idle && lazyBlock == nil && uncertainSegments == 0
+    }
+
+    var isUncertain: Bool { uncertainSegments > 0 }
+
+    /// Whether what is sent next may run, and commit, outside of a block.
+    var mayBeOutsideBlock: Bool {
+        uncertainSegments > 0 || (status == .idle && lazyBlock == nil)
+    }
+
+    /// Why a read that arrives now may not be answered from memory; nil if it may.
+    var bypassReason: BypassReason? {
+        if status == .failed { return .failedTransaction }
+        if let readBarrier { return readBarrier }
+        if uncertainSegments > 0 { return .repliesOutstanding }
+        if visibleStatus == .inBlock, !(isolation ?? defaultIsolation).readsNewestCommitted {
+            return .isolationLevel
+        }
+        return nil
+    }
+
+    mutating func beganLazily(_ block: LazyBlock) {
+        lazyBlock = block
+        isolation = block.isReadCommitted ? .readCommitted : nil
+    }
+
+    /// The lazy block ended without anything having gone upstream.
+    mutating func endedLazily() {
+        lazyBlock = nil
+        reset()
+    }
+
+    /// The lazy block's BEGIN has been sent upstream.
+    mutating func materialised() {
+        lazyBlock = nil
+        status = .inBlock
+    }
+
+    mutating func answeredFromMemory() {
+        if visibleStatus == .inBlock { hasUnseenReads = true }
+    }
+
+    /// The server has been made to know that the block has run a query.
+    mutating func madeReadsSeen() {
+        hasUnseenReads = false
+    }
+
+    /// A statement goes upstream.
+    mutating func sent(_ statement: StatementProfile, catalogVersion: UInt64) {
+        if statement.writeSet != .nothing {
+            writes = writes.union(statement.writeSet)
+            writesCatalogVersion = min(writesCatalogVersion ?? catalogVersion, catalogVersion)
+        }
+        switch statement.kind {
+        case .read, .harmless:
+            break
+        case .write, .opaque:
+            readBarrier = .transactionWrote
+        case .locking:
+            readBarrier = readBarrier ?? .transactionWrote
+        case .setting:
+            break
+        case .transaction(let command):
+            sent(command)
+        }
+    }
+
+    private mutating func sent(_ command: TransactionCommand) {
+        switch command {
+        case .begin(let level), .setTransaction(let level):
+            if let level { isolation = level }
+        case .commitPrepared, .rollbackPrepared:
+            readBarrier = .transactionWrote
+        case .commit, .rollback, .savepoint, .releaseSavepoint, .rollbackToSavepoint,
+            .prepareTransaction:
+            break
+        }
+    }
+
+    mutating func sent(_ segment: ForwardedSegment) {
+        if segment.controlsTransaction { uncertainSegments += 1 }
+    }
+
+    /// ReadyForQuery for `segment` has come; `isLast`: nothing else is outstanding.
+    mutating func ready(_ newStatus: TransactionStatus, for segment: ForwardedSegment, isLast: Bool) {
+        if segment.controlsTransaction { uncertainSegments -= 1 }
+        status = newStatus
+        if newStatus == .idle, isLast { reset() }
+    }
+
+    private mutating func reset() {
+        writes = .nothing
+        writesCatalogVersion = nil
+        readBarrier = nil
+        isolation = nil
+        hasUnseenReads = false
+    }
+
+    /// Whether the isolation level of the running block is one that may only be chosen before the
+    /// first query, and which the server has not seen.
+    func mustBeSeen(before statement: StatementProfile) -> Bool {
+        guard hasUnseenReads, case .transaction(.setTransaction) = statement.kind else {
+            return false
+        }
+        return true
+    }
+}

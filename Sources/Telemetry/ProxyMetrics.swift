@@ -1,0 +1,72 @@
+import Synchronization
+
+/// Everything the proxy counts, one instance per process. Members are updated from any thread; the
+/// names under which they are published are in `ProxyMetrics+Prometheus.swift`.
+package final class ProxyMetrics: Sendable {
+    /// The program's version, as published in `mynah_build_info`.
+    package let version: String
+    /// When the instance was made, which is when the process started, in seconds since 1970.
+    let startTime = ProcessUsage.now()
+
+    // The cache.
+    package let cacheHits = Counter()
+    package let cacheMisses = Counter()
+    /// Replies put into the cache.
+    package let fillsStored = Counter()
+    /// Replies of cacheable statements that were not stored after all.
+    package let fillsRejected = Counter()
+    /// Misses that shared another session's upstream execution.
+    package let flightsShared = Counter()
+    /// From the request's arrival to its reply's hand-over to the socket.
+    package let hitLatency = LatencyHistogram()
+
+    // The database's side.
+    /// Statements sent upstream on behalf of clients.
+    package let upstreamQueries = Counter()
+    package let upstreamConnections = Gauge()
+    package let upstreamConnectFailures = Counter()
+    /// From sending a statement upstream to the end of its reply.
+    package let upstreamLatency = LatencyHistogram()
+    package let writeWindows = Counter()
+    /// Commits whose outcome was not known when their connection ended.
+    package let unknownOutcomes = Counter()
+
+    // The client's side.
+    package let clientConnections = Gauge()
+    package let clientConnectionsTotal = Counter()
+    /// Connections turned away because `limits.max_client_connections` was reached.
+    package let clientConnectionsRefused = Counter()
+    /// Error responses sent to clients, the upstream's own included.
+    package let errorsSent = Counter()
+    package let bytesToClients = Counter()
+
+    private let bypasses: [Counter]
+    private let cacheGauges = Mutex<(@Sendable () -> CacheGauges)?>(nil)
+
+    package init(version: String) {
+        self.version = version
+        bypasses = BypassReason.allCases.map { _ in Counter() }
+    }
+
+    /// Counts a statement that was not answered from, or not stored in, the cache.
+    package func bypass(_ reason: BypassReason) {
+        bypasses[reason.ordinal].increment()
+    }
+
+    /// How often `reason` was counted.
+    package func bypassCount(_ reason: BypassReason) -> UInt64 {
+        bypasses[reason.ordinal].value
+    }
+
+    /// Sets where the cache's own figures come from; called at each scrape, on the scrape's thread.
+    package func setCacheGauges(_ source: @escaping @Sendable () -> CacheGauges) {
+        cacheGauges.withLock { $0 = source }
+    }
+
+    /// The cache's figures now; zeros before `setCacheGauges`.
+    package func currentCacheGauges() -> CacheGauges {
+        // The source takes locks of its own: it is called outside of ours.
+        let source = cacheGauges.withLock { $0 }
+        return source?() ?? CacheGauges()
+    }
+}

@@ -1,0 +1,118 @@
+import CLibPQ
+import Foundation
+import Synchronization
+
+/// The control connections of one server, one per database, made when first needed.
+final class ControlConnections: Sendable {
+    /// Databases beyond this many get no control connection, so nothing of theirs is cached.
+    static let maximumDatabases = 64
+
+    private struct State {
+        var connections: [String: ControlConnection] = [:]
+        var users: [String: String] = [:]
+        var isClosed = false
+    }
+
+    private let conninfo: String
+    private let namesUser: Bool
+    private let onServerChanged: @Sendable (String) -> Void
+    private let state = Mutex(State())
+
+    init(conninfo: String, onServerChanged: @escaping @Sendable (String) -> Void) {
+        self.conninfo = conninfo
+        self.onServerChanged = onServerChanged
+        namesUser = Self.namesUser(conninfo)
+    }
+
+    func noteUser(_ user: String, database: String) {
+        state.withLock { state in
+            guard state.users[database] == nil, state.users.count < Self.maximumDatabases * 4
+            else { return }
+            state.users[database] = user
+        }
+    }
+
+    /// nil when closed, or when there are too many.
+    func connection(to database: String) -> ControlConnection? {
+        state.withLock { state in
+            if let connection = state.connections[database] { return connection }
+            guard !state.isClosed, state.connections.count < Self.maximumDatabases else {
+                return nil
+            }
+            let changed = onServerChanged
+            let connection = ControlConnection(
+                conninfo: conninfo, database: database,
+                user: namesUser ? nil : state.users[database],
+                onServerChanged: { changed(database) })
+            state.connections[database] = connection
+            return connection
+        }
+    }
+
+    func close() {
+        let connections = state.withLock { state in
+            state.isClosed = true
+            let connections = Array(state.connections.values)
+            state.connections = [:]
+            return connections
+        }
+        for connection in connections { connection.close() }
+    }
+
+    func reachable() async throws(ControlError) {
+        let conninfo = conninfo
+        let status: PGPing = await withCheckedContinuation { continuation in
+            // Blocks for as long as the connect timeout; asked rarely.
+            Thread.detachNewThread { continuation.resume(returning: Self.ping(conninfo)) }
+        }
+        switch status {
+        case PQPING_OK: return
+        case PQPING_REJECT:
+            throw ControlError("the server rejects connections: it is starting or stopping")
+        case PQPING_NO_RESPONSE: throw ControlError("the server does not answer")
+        default: throw ControlError("the connection string cannot be used")
+        }
+    }
+
+    private static func ping(_ conninfo: String) -> PGPing {
+        var parameters = ConnectionParameters(conninfo: conninfo)
+        parameters.set("connect_timeout", "2")
+        return parameters.withPointers { PQpingParams($0, $1, 1) }
+    }
+
+    func waitUntilEnded(_ processID: Int32, database: String) async throws {
+        var pause = Duration.milliseconds(20)
+        while true {
+            try Task.checkCancellation()
+            if await hasEnded(processID, database: database) { return }
+            try await Task.sleep(for: pause)
+            pause = min(pause * 2, .milliseconds(500))
+        }
+    }
+
+    private func hasEnded(_ processID: Int32, database: String) async -> Bool {
+        guard let connection = connection(to: database) else { return false }
+        let answer = try? await connection.run { session throws(ControlError) in
+            let rows = try session.query(
+                """
+                SELECT NOT EXISTS (
+                    SELECT FROM pg_catalog.pg_stat_activity
+                    WHERE pid = $1::pg_catalog.int4 OR leader_pid = $1::pg_catalog.int4)
+                """, [String(processID)])
+            return rows.boolean(0, 0)
+        }
+        return answer ?? false
+    }
+
+    /// Whether the connection string itself says who logs in.
+    private static func namesUser(_ conninfo: String) -> Bool {
+        guard let options = PQconninfoParse(conninfo, nil) else { return false }
+        defer { PQconninfoFree(options) }
+        var option = options
+        while let keyword = option.pointee.keyword {
+            if String(cString: keyword) == "user" { return option.pointee.val != nil }
+            option += 1
+        }
+        return false
+    }
+}

@@ -1,0 +1,79 @@
+import NIOCore
+
+/// The channel's end of a link: hands events over, gates reads. Event-loop-confined.
+final class PostgreSQLLinkHandler: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let link: PostgreSQLLink
+    private var context: ChannelHandlerContext?
+    private var isPaused = false
+    private var hasSuppressedRead = false
+
+    init(link: PostgreSQLLink) {
+        self.link = link
+    }
+
+    var isWritable: Bool { context?.channel.isWritable ?? false }
+
+    /// Writes at once: whoever has several messages hands them over in one buffer.
+    func send(_ bytes: ByteBuffer) {
+        guard let context else { return }
+        context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+    }
+
+    /// Not reading is what makes the kernel's window close, and the server wait.
+    func setPaused(_ paused: Bool) {
+        isPaused = paused
+        if !paused, hasSuppressedRead {
+            hasSuppressedRead = false
+            context?.read()
+        }
+    }
+
+    /// Closes at once; what the kernel has taken still goes out.
+    func close() {
+        context?.close(promise: nil)
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if isPaused {
+            hasSuppressedRead = true
+        } else {
+            context.read()
+        }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        link.channelBecameActive(self)
+        context.fireChannelActive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        link.channelReceived(unwrapInboundIn(data), from: self)
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        link.channelWritabilityChanged(context.channel.isWritable, of: self)
+        context.fireChannelWritabilityChanged()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        link.channelBecameInactive(self)
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        link.channelFailed(error, of: self)
+        context.close(promise: nil)
+    }
+}

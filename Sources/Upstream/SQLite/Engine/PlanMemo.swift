@@ -1,0 +1,43 @@
+import Synchronization
+
+/// Plans by their text, shared by all sessions.
+final class PlanMemo: Sendable {
+    private struct State {
+        var plans: [String: StatementPlan] = [:]
+        var previous: [String: StatementPlan] = [:]
+    }
+
+    private static let longestText = 32 << 10
+
+    private let capacity: Int
+    private let state = Mutex(State())
+
+    init(capacity: Int) {
+        self.capacity = max(2, capacity)
+    }
+
+    /// The plan of `source` as of `epoch`; nil where there is none or the schema has changed.
+    func plan(of source: String, epoch: UInt64) -> StatementPlan? {
+        state.withLock { state in
+            if let plan = state.plans[source] { return plan.schemaEpoch == epoch ? plan : nil }
+            guard let plan = state.previous[source], plan.schemaEpoch == epoch else { return nil }
+            insert(plan, &state)
+            return plan
+        }
+    }
+
+    func remember(_ plan: StatementPlan) {
+        // A long text is mostly values that will not come again.
+        guard plan.source.utf8.count <= Self.longestText else { return }
+        state.withLock { insert(plan, &$0) }
+    }
+
+    /// Two generations: what was not asked for during a whole one is forgotten.
+    private func insert(_ plan: StatementPlan, _ state: inout State) {
+        if state.plans.count >= capacity / 2 {
+            state.previous = state.plans
+            state.plans = [:]
+        }
+        state.plans[plan.source] = plan
+    }
+}

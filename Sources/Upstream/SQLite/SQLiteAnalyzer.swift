@@ -1,0 +1,148 @@
+import CSQLite
+import PostgresWire
+import SQLAnalysis
+import Synchronization
+import Telemetry
+
+/// Profiles of statements, from SQLite's own authorizer.
+///
+/// A statement is compiled, not run, on a connection of the analyzer's own; what the authorizer
+/// reports is its read set and write set, through views, triggers, foreign key actions and REPLACE.
+/// Default deny: a function that is not on the list of deterministic ones, a virtual table or
+/// anything that fails to compile makes a statement bypass.
+final class SQLiteAnalyzer: StatementAnalyzer {
+    private struct Superseded {
+        let profile: QueryProfile
+        let until: ContinuousClock.Instant
+    }
+
+    private struct Entry {
+        var profile: QueryProfile
+        /// Profiles that a session may still act on, made from an older schema.
+        var superseded: [Superseded] = []
+    }
+
+    private struct State {
+        var entries: [String: Entry] = [:]
+        var previous: [String: Entry] = [:]
+        var waiting = 0
+    }
+
+    /// Longer than any time between a session's look at a profile and the end of the write.
+    private static let supersededFor: Duration = .seconds(60)
+    /// Texts being compiled or waiting for it. With the analysis thread's lock wait of one second
+    /// this keeps the answer within two.
+    private static let maximumWaiting = 256
+    private static let longestText = 256 << 10
+
+    private let database: SQLiteDatabase
+    private let capacity: Int
+    private let state = Mutex(State())
+
+    init(database: SQLiteDatabase) {
+        self.database = database
+        capacity = max(2, database.settings.memoLimit)
+    }
+
+    func catalogVersion(database: String) -> UInt64 {
+        self.database.cells.catalog.current
+    }
+
+    func profile(
+        of sql: String, parameterTypes: [UInt32], context: ResolutionContext,
+        completion: @escaping @Sendable (QueryProfile) -> Void
+    ) -> ProfileLookup {
+        // Read before the text is compiled: what changes meanwhile makes the profile old.
+        let version = database.cells.catalog.current
+        if sql.utf8.count > Self.longestText {
+            return .known(
+                QueryProfile(statements: [Self.unread(.unparsed)], catalogVersion: version))
+        }
+        let known: ProfileLookup? = state.withLock { state in
+            if let profile = find(sql, &state)?.profile, profile.catalogVersion == version {
+                return .known(profile)
+            }
+            guard state.waiting < Self.maximumWaiting else {
+                return .known(
+                    QueryProfile(
+                        statements: [Self.unread(.catalogNotReady)], catalogVersion: version))
+            }
+            state.waiting += 1
+            return nil
+        }
+        if let known { return known }
+        let user = context.sessionUser
+        database.analysis.submit { [self] connection in
+            let profile: QueryProfile
+            switch connection {
+            case .success(let connection):
+                profile = QueryProfile(
+                    statements: SQLiteProfiler(
+                        connection: connection, database: database, user: user
+                    ).profiles(of: sql), catalogVersion: version)
+            case .failure:
+                profile = QueryProfile(
+                    statements: [Self.unread(.catalogNotReady)], catalogVersion: version)
+            }
+            state.withLock { state in
+                state.waiting -= 1
+                remember(profile, for: sql, &state)
+            }
+            completion(profile)
+        }
+        return .pending
+    }
+
+    /// What is assumed of a text that was not compiled.
+    private static func unread(_ reason: BypassReason) -> StatementProfile {
+        StatementProfile(
+            kind: .opaque, writeSet: .everythingAndCatalog, bypassReason: reason,
+            mayEndTransaction: true)
+    }
+
+    // MARK: The memo
+
+    private func find(_ sql: String, _ state: inout State) -> Entry? {
+        state.entries[sql] ?? state.previous[sql]
+    }
+
+    private func remember(_ profile: QueryProfile, for sql: String, _ state: inout State) {
+        let now = ContinuousClock.now
+        var entry = Entry(profile: profile)
+        if let old = find(sql, &state), old.profile.catalogVersion != profile.catalogVersion {
+            entry.superseded = old.superseded.filter { $0.until > now }.suffix(7)
+            entry.superseded.append(
+                Superseded(profile: old.profile, until: now + Self.supersededFor))
+        }
+        // Two generations: what was not asked for during a whole one is forgotten.
+        if state.entries.count >= capacity / 2 {
+            state.previous = state.entries
+            state.entries = [:]
+        }
+        state.entries[sql] = entry
+    }
+
+    /// Whether the profile of the text, in every version that a session may be acting on, had said
+    /// that its statement number `index` may write `tables`. False for a text that has none.
+    func foretold(
+        _ tables: Set<String>, changesSchema: Bool, by sql: String, index: Int
+    ) -> Bool {
+        let now = ContinuousClock.now
+        let profiles: [QueryProfile] = state.withLock { state in
+            guard let entry = find(sql, &state) else { return [] }
+            return [entry.profile]
+                + entry.superseded.filter { $0.until > now }.map(\.profile)
+        }
+        guard !profiles.isEmpty else { return false }
+        let written = Set(tables.map { RelationIdentifier($0.lowercased()) })
+        return profiles.allSatisfy { profile in
+            guard index < profile.statements.count else { return false }
+            switch profile.statements[index].writeSet {
+            case .everythingAndCatalog: return true
+            case .everything: return !changesSchema
+            case .relations(let set): return !changesSchema && written.isSubset(of: set)
+            case .nothing: return !changesSchema && written.isEmpty
+            }
+        }
+    }
+}

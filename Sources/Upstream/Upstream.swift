@@ -1,0 +1,110 @@
+import NIOCore
+import PostgresWire
+import SQLAnalysis
+
+/// A database behind the proxy. One per process; its links are made per client session.
+package protocol Upstream: Sendable {
+    /// What tells reads from writes for this database's dialect.
+    var analyzer: any StatementAnalyzer { get }
+
+    /// A query that returns rows of name and value, as text: every setting in
+    /// `UpstreamGreeting.settings`, and `mynah.temporary_objects` as `t` or `f`. nil where a session's
+    /// state can always be followed.
+    var settingsProbe: String? { get }
+
+    /// Starts connecting one link for a client session. Returns at once; what happens is told to
+    /// `delegate`, on `eventLoop`. Call on `eventLoop`.
+    func makeLink(
+        startup: SessionStartup, eventLoop: any EventLoop, delegate: any UpstreamLinkDelegate
+    ) -> any UpstreamLink
+
+    /// Resolves when the database answers; throws what an operator should read otherwise.
+    func checkReachable() async throws
+
+    /// Proves that the server-side session behind `key` has ended, then returns. Waits as long as
+    /// that takes; throws only when the task is cancelled. (design §4: no timeout releases a
+    /// window whose outcome is unknown.)
+    func waitUntilEnded(_ key: BackendKey?, database: String) async throws
+
+    /// Ends threads and connections of its own. Called once, after the last link has closed.
+    func shutDown() async
+}
+
+/// What a client's startup message asked for, as far as the upstream must know it.
+package struct SessionStartup: Hashable, Sendable {
+    package var user: String
+    package var database: String
+    /// All other parameters in order of arrival (`options`, `application_name`, `client_encoding` …).
+    package var parameters: [Parameter]
+
+    package struct Parameter: Hashable, Sendable {
+        package var name: String
+        package var value: String
+        package init(name: String, value: String) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    package init(user: String, database: String, parameters: [Parameter]) {
+        self.user = user
+        self.database = database
+        self.parameters = parameters
+    }
+}
+
+/// What a server told about itself and the session between authentication and the first
+/// ReadyForQuery.
+package struct UpstreamGreeting: Sendable {
+    /// ParameterStatus messages in the order in which they came.
+    package var parameterStatuses: [SessionStartup.Parameter]
+    package var backendKey: BackendKey?
+    /// Session settings that the server does not report by itself but that answers depend on
+    /// (`search_path`, `default_transaction_isolation`, `bytea_output` …), by lower-case name.
+    package var settings: [String: String]
+    /// The user that statements run as until SET ROLE.
+    package var sessionUser: String
+
+    package init(
+        parameterStatuses: [SessionStartup.Parameter], backendKey: BackendKey?,
+        settings: [String: String], sessionUser: String
+    ) {
+        self.parameterStatuses = parameterStatuses
+        self.backendKey = backendKey
+        self.settings = settings
+        self.sessionUser = sessionUser
+    }
+}
+
+/// One server-side session, owned by one client session. All calls on the session's event loop.
+package protocol UpstreamLink: AnyObject {
+    /// Hands over whole frontend messages, in protocol order. May be called before the link is
+    /// ready: the bytes wait.
+    func send(_ messages: ByteBuffer)
+
+    /// Stops (true) or resumes (false) the flow of replies: back-pressure of a slow client.
+    func setPaused(_ paused: Bool)
+
+    /// Asks that the running statement be cancelled, as a CancelRequest would. No reply.
+    func cancelRunningStatement()
+
+    /// Ends the session in good order (Terminate), or at once if it is in the middle of something.
+    func close()
+}
+
+/// Who a link reports to. All calls on the session's event loop.
+package protocol UpstreamLinkDelegate: AnyObject {
+    /// Connected, authenticated, and its first ReadyForQuery seen (not passed on).
+    func upstreamReady(_ greeting: UpstreamGreeting)
+
+    /// Reply bytes. They need not end at a message boundary.
+    func upstreamReceived(_ bytes: ByteBuffer)
+
+    /// How many bytes handed to `send` wait unsent has crossed the limit: stop (false) or
+    /// resume (true) reading from the client.
+    func upstreamWritabilityChanged(_ isWritable: Bool)
+
+    /// The link is over; nothing further will be called. `error` is what to tell the client.
+    /// `mayStillRun` is true where statements sent may yet take effect at the server.
+    func upstreamClosed(_ error: PostgresError, mayStillRun: Bool)
+}

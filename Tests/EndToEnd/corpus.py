@@ -1,0 +1,241 @@
+"""Statements whose answers are compared byte for byte, and the tables that they need.
+
+`SHARED` runs on PostgreSQL and on SQLite; `POSTGRESQL` and `TYPE_QUERIES` on PostgreSQL alone.
+Each has a total order, so that two executions can be compared.
+"""
+
+ROLES = """
+CREATE ROLE alice LOGIN;
+CREATE ROLE bob LOGIN;
+GRANT CREATE ON SCHEMA public TO alice, bob;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO alice, bob;
+SET password_encryption = 'scram-sha-256';
+CREATE ROLE scram_user LOGIN SUPERUSER PASSWORD 'correct horse';
+CREATE ROLE cleartext_user LOGIN SUPERUSER PASSWORD 'correct horse';
+SET password_encryption = 'md5';
+CREATE ROLE md5_user LOGIN SUPERUSER PASSWORD 'correct horse';
+"""
+
+# Column type, then the values of rows 1, 2 and 3. Row 4 is all NULL.
+TYPE_COLUMNS: list[tuple[str, str, str, str, str]] = [
+    ("c_bool", "bool", "true", "false", "'yes'"),
+    ("c_int2", "int2", "0", "-32768", "32767"),
+    ("c_int4", "int4", "1", "-2147483648", "2147483647"),
+    ("c_int8", "int8", "-1", "-9223372036854775808", "9223372036854775807"),
+    ("c_float4", "float4", "0.1", "'NaN'", "3.4028235e38"),
+    ("c_float8", "float8", "0.1::float8 + 0.2::float8", "'-Infinity'", "5e-324"),
+    ("c_numeric", "numeric", "0", "'NaN'", "'-1234567890123456789012345678901234567890.00010'"),
+    ("c_numeric_scaled", "numeric(40,20)", "1.5", "-0.00000000000000000001", "99999999999999999999"),
+    ("c_numeric_infinite", "numeric", "'Infinity'", "'-Infinity'", "1e-1000"),
+    ("c_money", "money", "12.34", "-0.01", "92233720368547758.07"),
+    ("c_text", "text", "''", "'héllo wörld ✈ 𝒳'", "repeat('mynah ', 400)"),
+    ("c_varchar", "varchar(20)", "'a'", "'trailing  '", "E'tab\\tline\\nquote\\'\\\\'"),
+    ("c_char", "char(8)", "'x'", "''", "'12345678'"),
+    ("c_internal_char", '"char"', "'a'", "''", "'z'"),
+    ("c_name", "name", "'pg'", "'A b'", "'ü'"),
+    ("c_bytea", "bytea", "''", "'\\xdeadbeef00ff'", "decode(repeat('00ff', 600), 'hex')"),
+    ("c_date", "date", "'2013-01-01'", "'infinity'", "'4713-01-01 BC'"),
+    ("c_time", "time", "'00:00'", "'23:59:59.999999'", "'24:00'"),
+    ("c_timetz", "timetz", "'00:00+00'", "'12:30:15.5-11:30'", "'23:59:59+14'"),
+    ("c_timestamp", "timestamp", "'2013-01-01 05:15'", "'-infinity'", "'294276-12-31 23:59:59.999999'"),
+    ("c_timestamptz", "timestamptz", "'2013-07-01 12:00+02'", "'infinity'", "'0044-03-15 12:00 BC'"),
+    ("c_interval", "interval", "'0'", "'-1 year 2 months -3 days 04:05:06.789'", "'178000000 years'"),
+    ("c_uuid", "uuid", "'00000000-0000-0000-0000-000000000000'",
+     "'ffffffff-ffff-ffff-ffff-ffffffffffff'", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'"),
+    ("c_json", "json", "'null'", "'{\"b\": 1,   \"a\": [1, 2.50, \"✈\"]}'", "'[ ]'"),
+    ("c_jsonb", "jsonb", "'null'", "'{\"b\": 1,   \"a\": [1, 2.50, \"✈\"]}'", "'[1e30, false]'"),
+    ("c_jsonpath", "jsonpath", "'$'", "'$.a[*] ? (@ > 1)'", "'strict $.x'"),
+    ("c_xml", "xml", "'<a/>'", "'<r><x>1</x></r>'", "'text'"),
+    ("c_inet", "inet", "'127.0.0.1'", "'10.0.0.0/8'", "'2001:db8::1'"),
+    ("c_cidr", "cidr", "'10.0.0.0/8'", "'0.0.0.0/0'", "'2001:db8::/32'"),
+    ("c_macaddr", "macaddr", "'08:00:2b:01:02:03'", "'00:00:00:00:00:00'", "'ff:ff:ff:ff:ff:ff'"),
+    ("c_macaddr8", "macaddr8", "'08:00:2b:01:02:03:04:05'", "'00:00:00:00:00:00:00:00'", "'ffffffffffffffff'"),
+    ("c_bit", "bit(8)", "B'00000000'", "B'10101010'", "B'11111111'"),
+    ("c_varbit", "varbit", "B''", "B'1'", "B'1010101010101'"),
+    ("c_point", "point", "'(0,0)'", "'(1.5,-2.5)'", "'(1e300,Infinity)'"),
+    ("c_line", "line", "'{1,-1,0}'", "'{0,1,2}'", "'{1,0,3}'"),
+    ("c_lseg", "lseg", "'[(0,0),(1,1)]'", "'[(1,2),(3,4)]'", "'[(0,0),(0,0)]'"),
+    ("c_box", "box", "'(1,1),(0,0)'", "'(0,0),(1,1)'", "'(0,0),(0,0)'"),
+    ("c_path", "path", "'[(0,0),(1,1)]'", "'((0,0),(1,1),(2,0))'", "'[(1,1)]'"),
+    ("c_polygon", "polygon", "'((0,0),(1,1),(2,0))'", "'((0,0))'", "'((1,2),(3,4))'"),
+    ("c_circle", "circle", "'<(0,0),1>'", "'<(1,2),0>'", "'<(-1,-1),2.5>'"),
+    ("c_tsvector", "tsvector", "''", "'a fat cat'", "'fat:2 cat:3A rat'"),
+    ("c_tsquery", "tsquery", "'fat & rat'", "'!a | b'", "'a <-> b'"),
+    ("c_int4range", "int4range", "'[1,5)'", "'empty'", "'(,)'"),
+    ("c_numrange", "numrange", "'[1.5,2.5]'", "'(0,)'", "'empty'"),
+    ("c_tsrange", "tsrange", "'[2013-01-01,2013-02-01)'", "'empty'", "'(,infinity]'"),
+    ("c_tstzrange", "tstzrange", "'[2013-01-01 00:00+00,)'", "'empty'", "'(,)'"),
+    ("c_daterange", "daterange", "'[2013-01-01,2013-01-31]'", "'empty'", "'(,)'"),
+    ("c_multirange", "int4multirange", "'{}'", "'{[1,3),[5,7)}'", "'{(,0)}'"),
+    ("c_oid", "oid", "0", "1", "4294967295"),
+    ("c_pg_lsn", "pg_lsn", "'0/0'", "'16/B374D848'", "'FFFFFFFF/FFFFFFFF'"),
+    ("c_int4_array", "int4[]", "'{}'", "'{1,NULL,3}'", "'[2:3][1:2]={{1,2},{3,4}}'"),
+    ("c_text_array", "text[]", "'{}'", "ARRAY['a', NULL, '', 'q\"uo,te', 'NULL']", "ARRAY[['a','b'],['c','d']]"),
+    ("c_numeric_array", "numeric[]", "'{1.10}'", "'{NaN,-0.0}'", "'{}'"),
+    ("c_timestamptz_array", "timestamptz[]", "'{\"2013-01-01 00:00+00\"}'", "'{infinity}'", "'{}'"),
+    ("c_bytea_array", "bytea[]", "ARRAY['\\x00'::bytea, NULL]", "'{}'", "ARRAY[''::bytea]"),
+    ("c_mood", "mood", "'sad'", "'ok'", "'happy'"),
+    ("c_positive", "positive", "1", "2", "2147483647"),
+    ("c_pair", "pair", "ROW(1, 'a')", "ROW(NULL, '')", "ROW(-1, 'q\",(')"),
+]
+
+TYPES = (
+    "CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');\n"
+    "CREATE DOMAIN positive AS int CHECK (VALUE > 0);\n"
+    "CREATE TYPE pair AS (a int, b text);\n"
+    "CREATE TABLE types (id int PRIMARY KEY,\n"
+    + ",\n".join(f"  {name} {kind}" for name, kind, *_ in TYPE_COLUMNS)
+    + ");\n"
+    + "".join(
+        f"INSERT INTO types VALUES ({row}, "
+        + ", ".join(f"({column[1 + row]})::{column[1]}" for column in TYPE_COLUMNS)
+        + ");\n"
+        for row in (1, 2, 3)
+    )
+    + "INSERT INTO types (id) VALUES (4);\n"
+    "GRANT SELECT ON types TO alice, bob;\n"
+)
+
+TYPE_QUERIES = [f"SELECT id, {name} FROM types ORDER BY id" for name, *_ in TYPE_COLUMNS] + [
+    "SELECT * FROM types ORDER BY id",
+    "SELECT id, c_int4::text, c_numeric::text, c_bytea::text FROM types ORDER BY id",
+    "SELECT id FROM types WHERE c_text IS NULL ORDER BY id",
+    "SELECT id FROM types WHERE c_uuid = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11' ORDER BY id",
+    "SELECT id, c_int4_array[1], array_length(c_text_array, 1) FROM types ORDER BY id",
+    "SELECT id, (c_pair).a, (c_pair).b FROM types ORDER BY id",
+    "SELECT id, c_jsonb -> 'a', c_jsonb ->> 'b' FROM types ORDER BY id",
+    "SELECT c_mood, count(*) FROM types GROUP BY c_mood ORDER BY c_mood",
+    "SELECT sum(c_int2), avg(c_int4), max(c_numeric_scaled) FROM types",
+    "SELECT id, lower(c_int4range), upper(c_numrange) FROM types ORDER BY id",
+]
+
+SHARED = [
+    "SELECT * FROM airlines ORDER BY carrier",
+    "SELECT carrier, name FROM airlines WHERE carrier = 'UA'",
+    "SELECT name FROM airlines WHERE carrier = 'no such carrier'",
+    "SELECT name AS \"Nämé\" FROM airlines ORDER BY 1 DESC LIMIT 3",
+    "SELECT count(*) FROM airlines",
+    "SELECT * FROM airports ORDER BY faa LIMIT 25",
+    "SELECT faa, name, lat, lon FROM airports WHERE faa IN ('JFK', 'LGA', 'EWR') ORDER BY faa",
+    "SELECT faa, alt, tz FROM airports WHERE alt > 5000 ORDER BY faa",
+    "SELECT count(*), min(alt), max(alt) FROM airports",
+    "SELECT dst, count(*) FROM airports GROUP BY dst ORDER BY dst",
+    "SELECT tzone, count(*) AS n FROM airports GROUP BY tzone ORDER BY n DESC, tzone",
+    "SELECT faa FROM airports WHERE name LIKE 'San%' ORDER BY faa",
+    "SELECT upper(faa), lower(name), length(name) FROM airports ORDER BY faa LIMIT 10",
+    "SELECT * FROM planes ORDER BY tailnum LIMIT 25",
+    "SELECT tailnum, year FROM planes WHERE year IS NULL ORDER BY tailnum LIMIT 10",
+    "SELECT manufacturer, count(*) FROM planes GROUP BY manufacturer ORDER BY manufacturer",
+    "SELECT manufacturer, model, seats FROM planes WHERE seats >= 300 ORDER BY tailnum",
+    "SELECT max(seats), min(year) FROM planes",
+    "SELECT engines, count(*) FROM planes GROUP BY engines HAVING count(*) > 5 ORDER BY engines",
+    "SELECT DISTINCT engine FROM planes ORDER BY engine",
+    "SELECT tailnum, coalesce(speed, 0) FROM planes ORDER BY tailnum LIMIT 15",
+    "SELECT tailnum, nullif(engines, 2) FROM planes ORDER BY tailnum LIMIT 15",
+    "SELECT origin, count(*) FROM weather GROUP BY origin ORDER BY origin",
+    "SELECT * FROM weather WHERE origin = 'JFK' AND month = 1 AND day = 1 ORDER BY hour",
+    "SELECT origin, max(temp), min(temp) FROM weather WHERE month = 1 GROUP BY origin ORDER BY 1",
+    "SELECT day, max(wind_speed) FROM weather WHERE origin = 'LGA' AND month = 1 GROUP BY day ORDER BY day",
+    "SELECT hour, pressure FROM weather WHERE origin = 'EWR' AND month = 1 AND day = 2 ORDER BY hour",
+    "SELECT count(*) FROM weather WHERE wind_gust IS NULL",
+    "SELECT count(*) FROM flights",
+    "SELECT carrier, count(*) FROM flights GROUP BY carrier ORDER BY carrier",
+    "SELECT carrier, sum(dep_delay), count(dep_delay) FROM flights GROUP BY carrier ORDER BY carrier",
+    "SELECT origin, dest, count(*) AS n FROM flights GROUP BY origin, dest ORDER BY n DESC, origin, dest LIMIT 20",
+    "SELECT day, count(*) FROM flights WHERE origin = 'JFK' GROUP BY day ORDER BY day",
+    "SELECT count(*) FROM flights WHERE dep_time IS NULL",
+    "SELECT max(arr_delay), min(arr_delay) FROM flights",
+    "SELECT carrier, flight, tailnum FROM flights WHERE day = 1 AND dest = 'IAH' ORDER BY sched_dep_time, carrier, flight",
+    "SELECT DISTINCT dest FROM flights WHERE origin = 'LGA' ORDER BY dest",
+    "SELECT dest, max(distance) FROM flights GROUP BY dest ORDER BY 2 DESC, 1 LIMIT 5",
+    "SELECT tailnum, count(*) AS n FROM flights WHERE tailnum IS NOT NULL GROUP BY tailnum ORDER BY n DESC, tailnum LIMIT 10",
+    "SELECT a.name, count(*) FROM flights f JOIN airlines a ON a.carrier = f.carrier GROUP BY a.name ORDER BY a.name",
+    "SELECT a.name, sum(f.arr_delay) FROM flights f JOIN airlines a ON a.carrier = f.carrier WHERE f.origin = 'EWR' GROUP BY a.name ORDER BY a.name",
+    "SELECT p.manufacturer, count(*) FROM flights f JOIN planes p ON p.tailnum = f.tailnum GROUP BY p.manufacturer ORDER BY 2 DESC, 1 LIMIT 10",
+    "SELECT f.dest, d.name FROM flights f LEFT JOIN airports d ON d.faa = f.dest GROUP BY f.dest, d.name ORDER BY f.dest",
+    "SELECT f.dest FROM flights f WHERE NOT EXISTS (SELECT 1 FROM airports a WHERE a.faa = f.dest) GROUP BY f.dest ORDER BY f.dest",
+    "SELECT carrier FROM airlines WHERE carrier NOT IN (SELECT carrier FROM flights) ORDER BY carrier",
+    "SELECT carrier, name FROM airlines WHERE carrier IN (SELECT carrier FROM flights WHERE dest = 'HNL') ORDER BY carrier",
+    "SELECT f.day, f.hour, w.visib, count(*) FROM flights f JOIN weather w ON w.origin = f.origin AND w.month = f.month AND w.day = f.day AND w.hour = f.hour WHERE f.day <= 2 AND f.month = 1 GROUP BY f.day, f.hour, w.visib ORDER BY 1, 2, 3",
+    "WITH busy AS (SELECT dest, count(*) AS n FROM flights GROUP BY dest) SELECT dest, n FROM busy WHERE n > 500 ORDER BY n DESC, dest",
+    "WITH a AS (SELECT carrier FROM airlines), b AS (SELECT carrier FROM a WHERE carrier < 'D') SELECT count(*) FROM b",
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10) SELECT n.i, count(f.day) FROM n LEFT JOIN flights f ON f.day = n.i GROUP BY n.i ORDER BY n.i",
+    "SELECT carrier FROM airlines UNION SELECT 'ZZ' ORDER BY 1",
+    "SELECT carrier FROM airlines UNION ALL SELECT carrier FROM airlines ORDER BY 1 LIMIT 9",
+    "SELECT carrier FROM airlines EXCEPT SELECT carrier FROM flights WHERE month = 1 ORDER BY 1",
+    "SELECT carrier FROM airlines INTERSECT SELECT carrier FROM flights ORDER BY 1",
+    "SELECT CASE WHEN dep_delay > 60 THEN 'late' WHEN dep_delay IS NULL THEN 'none' ELSE 'fine' END AS verdict, count(*) FROM flights GROUP BY 1 ORDER BY 1",
+    "SELECT carrier, row_number() OVER (ORDER BY carrier) FROM airlines ORDER BY carrier",
+    "SELECT carrier, n, rank() OVER (ORDER BY n DESC) FROM (SELECT carrier, count(*) AS n FROM flights GROUP BY carrier) c ORDER BY carrier",
+    "SELECT x.carrier, y.carrier FROM airlines x JOIN airlines y ON x.carrier < y.carrier ORDER BY 1, 2 LIMIT 12",
+    "SELECT (SELECT count(*) FROM airlines) + (SELECT count(*) FROM airports)",
+    "SELECT carrier FROM airlines WHERE carrier > '9' AND carrier < 'B' OR carrier = 'VX' ORDER BY carrier",
+    "SELECT carrier FROM airlines ORDER BY carrier LIMIT 3 OFFSET 4",
+    "SELECT carrier || '-' || name FROM airlines ORDER BY carrier",
+    "SELECT flight + 1, flight * 2, -flight FROM flights WHERE day = 1 AND carrier = 'VX' ORDER BY flight, sched_dep_time",
+    "SELECT NULL AS nothing, carrier FROM airlines ORDER BY carrier LIMIT 1",
+    "SELECT '' AS blank, 'it''s' AS quoted, carrier FROM airlines ORDER BY carrier LIMIT 1",
+    "SELECT carrier FROM airlines WHERE name LIKE '%Air%' ORDER BY carrier -- a comment",
+    "SELECT /* hint */ carrier FROM airlines ORDER BY carrier",
+    "SELECT CAST(flight AS text) FROM flights WHERE day = 3 AND carrier = 'HA' ORDER BY flight",
+    "SELECT abs(min(dep_delay)) FROM flights",
+    "SELECT carrier FROM airlines WHERE 1 = 0",
+    "SELECT carrier, dest, flight FROM flights WHERE day = 5 AND origin = 'EWR' ORDER BY sched_dep_time, carrier, flight, dest",
+    "SELECT replace(name, 'Air', 'Sky'), substr(name, 1, 5), trim(name) FROM airlines ORDER BY carrier",
+]
+
+POSTGRESQL = [
+    "TABLE airlines ORDER BY carrier",
+    "SELECT ALL carrier FROM ONLY airlines ORDER BY carrier FETCH FIRST 2 ROWS ONLY",
+    "SELECT avg(dep_delay)::numeric(10,3) FROM flights",
+    "SELECT carrier, avg(arr_delay) FILTER (WHERE origin = 'JFK') FROM flights GROUP BY carrier ORDER BY carrier",
+    "SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY dep_delay) FROM flights",
+    "SELECT origin, dest, count(*) FROM flights WHERE day = 1 GROUP BY GROUPING SETS ((origin), (dest), ()) ORDER BY 1, 2",
+    "SELECT origin, month, count(*) FROM flights GROUP BY ROLLUP (origin, month) ORDER BY 1, 2",
+    "SELECT DISTINCT ON (origin) origin, flight, sched_dep_time FROM flights ORDER BY origin, sched_dep_time, flight, carrier, day",
+    "SELECT a.carrier, l.flight FROM airlines a, LATERAL (SELECT flight FROM flights f WHERE f.carrier = a.carrier ORDER BY flight LIMIT 1) l ORDER BY 1",
+    "SELECT string_agg(carrier, ',' ORDER BY carrier) FROM airlines",
+    "SELECT array_agg(carrier ORDER BY carrier) FROM airlines",
+    "SELECT json_agg(airlines ORDER BY carrier) FROM airlines",
+    "SELECT to_jsonb(a) FROM airlines a ORDER BY carrier LIMIT 3",
+    "SELECT row(carrier, name) FROM airlines ORDER BY carrier LIMIT 3",
+    "SELECT a FROM airlines a ORDER BY carrier LIMIT 3",
+    "SELECT carrier::varchar(1), length(name)::int8 FROM airlines ORDER BY carrier",
+    "SELECT carrier = ANY (ARRAY['UA', 'AA']) FROM airlines ORDER BY carrier",
+    "SELECT carrier FROM airlines WHERE carrier ~ '^[A-D]' ORDER BY carrier",
+    "SELECT carrier FROM airlines WHERE name ILIKE '%AIR%' ORDER BY carrier",
+    "SELECT left(name, 3), right(name, 3), reverse(name), md5(name) FROM airlines ORDER BY carrier",
+    "SELECT regexp_replace(name, '\\s+', ' ', 'g') FROM airlines ORDER BY carrier",
+    "SELECT generate_series(1, 3), carrier FROM airlines WHERE carrier = 'UA' ORDER BY 1",
+    "SELECT unnest(ARRAY[1, 2]), carrier FROM airlines WHERE carrier = 'UA' ORDER BY 1",
+    "SELECT n, carrier FROM airlines CROSS JOIN generate_series(1, 2) AS n ORDER BY 2, 1",
+    "SELECT v.x, a.carrier FROM (VALUES (1), (2)) AS v(x) JOIN airlines a ON true ORDER BY 1, 2 LIMIT 4",
+    "SELECT date '2013-01-01' + day FROM flights WHERE day < 3 GROUP BY day ORDER BY day",
+    "SELECT make_date(year, month, day), count(*) FROM flights WHERE day < 4 GROUP BY 1 ORDER BY 1",
+    "SELECT extract(hour FROM timestamp '2013-01-01 05:15') + count(*) FROM airlines",
+    "SELECT lag(carrier) OVER w, carrier, lead(carrier) OVER w FROM airlines WINDOW w AS (ORDER BY carrier) ORDER BY carrier",
+    "SELECT greatest(day, month), least(day, month) FROM flights WHERE day = 9 GROUP BY day, month",
+    "SELECT carrier IS DISTINCT FROM 'UA' FROM airlines ORDER BY carrier",
+    "SELECT count(*) FROM flights WHERE (origin, dest) IN (('JFK', 'LAX'), ('EWR', 'SFO'))",
+    "SELECT CAST('1.50' AS numeric) * count(*) FROM airlines",
+    "SELECT carrier COLLATE \"C\" FROM airlines ORDER BY carrier COLLATE \"C\" DESC",
+    "SELECT FROM airlines LIMIT 2",
+    "SELECT tableoid::regclass::text, carrier FROM airlines ORDER BY carrier LIMIT 1",
+    "SELECT ctid, carrier FROM airlines ORDER BY carrier LIMIT 1",
+    "SELECT 1",
+    "VALUES (1, 'a'), (2, NULL)",
+    "SELECT current_user, count(*) FROM airlines",
+    "SELECT relname FROM pg_catalog.pg_class WHERE relname IN ('airlines', 'flights') ORDER BY 1",
+    "SHOW server_version",
+    "EXPLAIN (COSTS OFF) SELECT carrier FROM airlines",
+    "SELECT encode(name::bytea, 'base64') FROM airlines ORDER BY carrier",
+    "SELECT name || E'\\u2708' FROM airlines ORDER BY carrier",
+    "SELECT U&'\\2708', carrier FROM airlines ORDER BY carrier LIMIT 1",
+    "SELECT round(avg(distance), 4), stddev(distance)::numeric(12,4) FROM flights",
+    "SELECT corr(dep_delay, arr_delay)::numeric(12,8) FROM flights",
+    "SELECT bool_and(distance > 0), every(flight > 0), bit_or(day) FROM flights",
+    "SELECT count(DISTINCT tailnum), count(DISTINCT (origin, dest)) FROM flights",
+    "SELECT carrier FROM airlines ORDER BY carrier NULLS FIRST LIMIT 1",
+    "SELECT (ARRAY(SELECT carrier FROM airlines ORDER BY 1))[2:3]",
+    "SELECT num_nulls(dep_time, arr_time), count(*) FROM flights GROUP BY 1 ORDER BY 1",
+]

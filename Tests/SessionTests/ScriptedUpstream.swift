@@ -1,0 +1,152 @@
+import NIOCore
+import PostgresWire
+import SQLAnalysis
+import Synchronization
+import Telemetry
+import Upstream
+
+/// An upstream that does nothing by itself: a test sees what is sent to it and plays its replies.
+///
+/// Its analyser knows the few statements that the tests use. Confined to one embedded event loop.
+final class ScriptedUpstream: Upstream, @unchecked Sendable {
+    // Unchecked: everything happens on the one thread of an embedded event loop.
+    private(set) var links: [ScriptedLink] = []
+    let scriptedAnalyzer = ScriptedAnalyzer()
+    var isReadyAtOnce = true
+    var ended: [CheckedContinuation<Void, Never>] = []
+
+    var analyzer: any StatementAnalyzer { scriptedAnalyzer }
+    var settingsProbe: String? { "PROBE" }
+
+    func makeLink(
+        startup: SessionStartup, eventLoop: any EventLoop, delegate: any UpstreamLinkDelegate
+    ) -> any UpstreamLink {
+        let link = ScriptedLink(delegate: delegate)
+        links.append(link)
+        if isReadyAtOnce { eventLoop.execute { delegate.upstreamReady(Self.greeting) } }
+        return link
+    }
+
+    static let greeting = UpstreamGreeting(
+        parameterStatuses: [.init(name: "client_encoding", value: "UTF8")],
+        backendKey: BackendKey(processID: 7, secret: 8),
+        settings: [
+            "search_path": "public", "role": "none",
+            "default_transaction_isolation": "read committed",
+        ], sessionUser: "tester")
+
+    func checkReachable() async throws {}
+    func shutDown() async {}
+
+    func waitUntilEnded(_ key: BackendKey?, database: String) async throws {
+        await withCheckedContinuation { waiting.withLock { _ = $0 }; ended.append($0) }
+    }
+
+    private let waiting = Mutex(())
+}
+
+final class ScriptedLink: UpstreamLink {
+    private let delegate: any UpstreamLinkDelegate
+    /// What has been sent and not yet been looked at.
+    private var sent = ByteBuffer()
+    private(set) var isClosed = false
+    private(set) var cancellations = 0
+
+    init(delegate: any UpstreamLinkDelegate) {
+        self.delegate = delegate
+    }
+
+    func send(_ messages: ByteBuffer) { sent.writeImmutableBuffer(messages) }
+    func setPaused(_ paused: Bool) {}
+    func cancelRunningStatement() { cancellations += 1 }
+    func close() { isClosed = true }
+
+    /// The messages sent since the last look: their tags, with the text of Query and Parse.
+    func takeSent() throws -> [String] {
+        var seen: [String] = []
+        while let frame = try MessageFraming.next(in: &sent, limit: 1 << 20) {
+            switch frame.tag {
+            case FrontendTag.query:
+                seen.append("Q " + (try QueryMessage(decoding: frame.body)).query)
+            case FrontendTag.parse:
+                seen.append("P " + (try ParseMessage(decoding: frame.body)).query)
+            default:
+                seen.append(String(UnicodeScalar(frame.tag)))
+            }
+        }
+        return seen
+    }
+
+    func reply(_ write: (inout ByteBuffer) -> Void) {
+        var bytes = ByteBuffer()
+        write(&bytes)
+        delegate.upstreamReceived(bytes)
+    }
+
+    /// One row of one text column, as a reply to a simple Query.
+    func replyRow(_ value: String, status: TransactionStatus = .idle) {
+        reply { $0.writeRow(value); $0.writeReadyForQuery(status) }
+    }
+
+    func replyTag(_ tag: String, status: TransactionStatus = .idle) {
+        reply { $0.writeCommandComplete(tag); $0.writeReadyForQuery(status) }
+    }
+
+    func lose() {
+        delegate.upstreamClosed(
+            PostgresError(.connectionFailure, "gone", severity: .fatal), mayStillRun: true)
+    }
+}
+
+extension ByteBuffer {
+    mutating func writeRow(_ value: String, described: Bool = true) {
+        if described {
+            writeRowDescription([
+                FieldDescription(
+                    name: "v", tableOID: 0, columnNumber: 0, typeOID: 25, typeSize: -1,
+                    typeModifier: -1, format: 0)
+            ])
+        }
+        writeDataRow(columnCount: 1) { $0.writeDataRowText(value) }
+        writeCommandComplete("SELECT 1")
+    }
+}
+
+/// Knows `SELECT … t`, `UPDATE t`, `DDL`, `DO`, transaction control and SET.
+final class ScriptedAnalyzer: StatementAnalyzer {
+    static let table = Relation(identifier: RelationIdentifier("t"), name: "t", schema: "public")
+    private let version = Mutex<UInt64>(0)
+
+    func profile(
+        of sql: String, parameterTypes: [UInt32], context: ResolutionContext,
+        completion: @escaping @Sendable (QueryProfile) -> Void
+    ) -> ProfileLookup {
+        .known(
+            QueryProfile(
+                statements: sql.split(separator: ";").map { Self.profile(String($0)) },
+                catalogVersion: catalogVersion(database: context.database)))
+    }
+
+    func catalogVersion(database: String) -> UInt64 { version.withLock { $0 } }
+    func set(catalogVersion: UInt64) { version.withLock { $0 = catalogVersion } }
+
+    private static func profile(_ sql: String) -> StatementProfile {
+        switch sql.split(separator: " ").first {
+        case "SELECT":
+            StatementProfile(
+                kind: .read, readSet: [table], bypassReason: nil, hasTimeTypedParameters: false)
+        case "UPDATE":
+            StatementProfile(kind: .write, writeSet: .relations([table.identifier]))
+        case "DDL":
+            StatementProfile(kind: .write, writeSet: .everythingAndCatalog)
+        case "COMMIT":
+            StatementProfile(kind: .transaction(.commit(chain: false)))
+        case "BEGIN":
+            StatementProfile(kind: .transaction(.begin(isolation: nil)))
+        case "SET":
+            StatementProfile(kind: .setting(.set(name: "search_path", value: sql)))
+        default:
+            .opaque(.unparsed)
+        }
+    }
+}
