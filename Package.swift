@@ -41,10 +41,7 @@ let package = Package(
         .target(name: "SQLAnalysis", dependencies: ["CPgQuery", "Telemetry"]),
         .target(
             name: "ResultCache",
-            dependencies: [
-                nioCore, "Telemetry",
-                .product(name: "DequeModule", package: "swift-collections"),
-            ]),
+            dependencies: [nioCore]),
         .target(
             name: "ProxyConfiguration",
             dependencies: [
@@ -98,11 +95,14 @@ let package = Package(
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
         .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", nioCore]),
         .testTarget(name: "SQLAnalysisTests", dependencies: ["SQLAnalysis", "Telemetry"]),
-        .testTarget(name: "ResultCacheTests", dependencies: ["ResultCache", "Telemetry", nioCore]),
+        .testTarget(name: "ResultCacheTests", dependencies: ["ResultCache", nioCore]),
         .testTarget(name: "ProxyConfigurationTests", dependencies: ["ProxyConfiguration"]),
         .testTarget(
             name: "UpstreamTests",
-            dependencies: ["Upstream", "PostgresWire", "SQLAnalysis", "CSQLite", nioCore, nioPosix]),
+            dependencies: [
+                "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry", "CSQLite",
+                nioCore, nioPosix, logging,
+            ]),
         .testTarget(
             name: "SessionTests",
             dependencies: [

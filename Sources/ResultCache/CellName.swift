@@ -13,3 +13,9 @@ package enum CellName: Hashable, Sendable {
     /// Every row of one relation family.
     case all(database: String, relation: String)
 }
+
+extension CellName {
+    /// What all databases of a server share: roles and their memberships. Every entry depends on
+    /// it. (No database has an empty name.)
+    package static var cluster: CellName { .schema(database: "") }
+}

@@ -31,6 +31,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     private var key: BackendKey?
     private var link: (any UpstreamLink)?
     private var negotiation = ByteBuffer()
+    private var encryptionRequests: Set<StartupPacket> = []
     private var isDraining = false
 
     package init(services: SessionServices, registry: ConnectionRegistry) {
@@ -115,11 +116,16 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     // MARK: Startup
 
     private func readStartup(_ context: ChannelHandlerContext) {
-        do {
+        do throws(PostgresError) {
             while case .startup = phase, let packet = try StartupPacket.next(in: &input) {
                 switch packet {
                 case .sslRequest, .gssEncryptionRequest:
-                    // Neither is offered; the client goes on in plain text or leaves.
+                    // Neither is offered; the client goes on in plain text or leaves. Each may be
+                    // asked for once, as in the server.
+                    guard encryptionRequests.insert(packet).inserted else {
+                        throw PostgresError(
+                            .protocolViolation, "encryption has already been asked for")
+                    }
                     output?.buffer.writeInteger(UInt8(ascii: "N"))
                     output?.flush()
                 case .cancel(let key):

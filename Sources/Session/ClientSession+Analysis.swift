@@ -20,20 +20,21 @@ extension ClientSession {
     ) -> QueryProfile? {
         if let held = heldProfile {
             heldProfile = nil
-            if held.text == text { return held.profile }
+            if held.text == text, held.context == resolutionContext { return held.profile }
         }
+        let context = resolutionContext
         let number = suspend(.profile, holding: frame)
         // The completion may come on any thread, and at any time: it carries the number of what
         // awaits it, and the session is looked up again on its own event loop.
         let session = NIOLoopBound(self, eventLoop: eventLoop)
         let eventLoop = eventLoop
         let lookup = services.upstream.analyzer.profile(
-            of: text, parameterTypes: parameterTypes, context: resolutionContext
+            of: text, parameterTypes: parameterTypes, context: context
         ) { profile in
             eventLoop.execute {
                 let session = session.value
                 guard session.wait != nil, session.waitNumber == number else { return }
-                session.heldProfile = (text, profile)
+                session.heldProfile = (text, context, profile)
                 session.resume(number)
             }
         }
@@ -43,9 +44,15 @@ extension ClientSession {
         return profile
     }
 
-    /// Text as the analyser can be given it; nil where bytes above 127 might mean something else in
-    /// the client's encoding than they do in UTF-8.
+    /// Text as the analyser can be given it; nil where it might mean something else to the server:
+    /// bytes above 127 in another encoding than UTF-8, backslashes without
+    /// standard_conforming_strings.
     func analysable(_ query: ByteBufferView) -> String? {
+        if settings.current["reported standard_conforming_strings"] == "off",
+            query.contains(UInt8(ascii: "\\"))
+        {
+            return nil
+        }
         if query.allSatisfy({ $0 < 128 }) { return String(decoding: query, as: UTF8.self) }
         guard clientEncodingIsUTF8 else { return nil }
         return String(validating: query, as: UTF8.self)
@@ -74,10 +81,11 @@ extension ClientSession {
         let decision = services.options.policy(statement.readSet, text)
         guard case .store(let timeToLive) = decision else { return .bypass(.rule) }
         let schema = services.cells.cell(.schema(database: database))
+        let cluster = services.cells.cell(.cluster)
         let relations = statement.readSet.map {
             services.cells.cell(.all(database: database, relation: $0.identifier.rawValue))
         }
-        guard let lease = CellSet([schema] + relations).capture() else {
+        guard let lease = CellSet([cluster, schema] + relations).capture() else {
             return .bypass(.writerInFlight)
         }
         // The read set is only as good as the catalog that it was found with. Looked at after the
@@ -144,19 +152,18 @@ extension ClientSession {
     /// A CancelRequest for a statement that waits for another session's execution of it.
     func cancelWaitingStatement() {
         guard wait == .flight else { return }
+        if transaction.visibleStatus != .idle {
+            // The block must fail, and in the server too: the statement runs and is cancelled there.
+            flightEnded(waitNumber)
+            link?.cancelRunningStatement()
+            return
+        }
         flightDeadline?.cancel()
         flightTicket?.cancel()
         flightTicket = nil
         heldFrame = nil
         collected.removeAll(keepingCapacity: true)
         collectedBytes = 0
-        if transaction.lazyBlock != nil {
-            // The block has failed, and the server must think so too: it is simplest ended.
-            fail(
-                PostgresError(
-                    .queryCanceled, "canceling statement due to user request", severity: .fatal))
-            return
-        }
         services.metrics.errorsSent.increment()
         output.buffer.writeErrorResponse(
             PostgresError(.queryCanceled, "canceling statement due to user request"))

@@ -12,6 +12,9 @@ enum SegmentAnswer {
     case closeComplete
     case rowDescription(CachedReply)
     case body(CachedReply)
+    /// Of transaction control that the upstream need not know.
+    case noData
+    case commandComplete(String)
 }
 
 extension ClientSession {
@@ -32,6 +35,7 @@ extension ClientSession {
     func flushReceived(_ frame: MessageFrame) throws(PostgresError) {
         if openSegment == nil, services.analyses {
             guard !collected.isEmpty else { return }
+            if try answerCollected(endedBy: frame) || wait != nil { return }
             collected.append(frame)
             beginForwarding()
             return
@@ -50,9 +54,14 @@ extension ClientSession {
             output.buffer.writeReadyForQuery(transaction.visibleStatus)
             return
         }
-        if services.analyses, try answerSegment(sync: frame) { return }
-        // Waiting: the segment stays collected and is looked at again.
-        if wait != nil { return }
+        if services.analyses {
+            if try answerCollected(endedBy: frame) {
+                output.buffer.writeReadyForQuery(transaction.visibleStatus)
+                return
+            }
+            // Waiting: the segment stays collected and is looked at again.
+            if wait != nil { return }
+        }
         collected.append(frame)
         beginForwarding()
     }
@@ -76,41 +85,49 @@ extension ClientSession {
 
     // MARK: From memory
 
-    /// Answers the whole collected segment, or nothing of it (design §4, Segments).
+    /// Answers all that is collected, or nothing of it (design §4, Segments). `end` is the Sync or
+    /// Flush that asks for the answer: what was answered at a Flush were reads alone, so that what
+    /// follows up to the Sync may be answered or forwarded by itself.
     ///
     /// Returns false where it must be forwarded, or where something is awaited first (`wait`).
-    private func answerSegment(sync: MessageFrame) throws(PostgresError) -> Bool {
+    private func answerCollected(endedBy end: MessageFrame) throws(PostgresError) -> Bool {
         if canProbe, collected.contains(where: { $0.tag == FrontendTag.bind }) {
-            try probeSettings(holding: sync)
+            try probeSettings(holding: end)
             return false
         }
-        guard ledger.isEmpty, bypassReason == nil else {
-            return false
-        }
+        guard ledger.isEmpty else { return false }
         let start = MonotonicClock.now
         answerScratch.removeAll(keepingCapacity: true)
-        var walk = SegmentWalk()
+        var walk = SegmentWalk(transaction: transaction)
         for frame in collected {
             guard try step(frame, &walk, now: start) else { break }
         }
         if walk.isAnswered, walk.executions > 0 {
             send(answerScratch)
             commit(walk)
-            services.metrics.cacheHits.add(walk.executions)
-            services.metrics.hitLatency.record(nanoseconds: MonotonicClock.now - start)
+            if walk.hits > 0 {
+                services.metrics.cacheHits.add(walk.hits)
+                services.metrics.hitLatency.record(nanoseconds: MonotonicClock.now - start)
+            }
             return true
         }
-        return try shareFlight(of: walk, sync: sync)
+        answerScratch.removeAll(keepingCapacity: true)
+        return try shareFlight(of: walk, end: end)
     }
 
     /// What has been found out about a collected segment so far.
     struct SegmentWalk {
+        /// The transaction as it will be if the segment is answered.
+        var transaction: TransactionTracker
         var isAnswered = true
+        /// Executions answered, and those of them that were read from the cache.
         var executions = 0
+        var hits = 0
         /// Statements that the segment defines, by name; they are kept if it is answered.
         var defined: [PreparedStatement] = []
         var closed: [String] = []
         var boundReply: CachedReply?
+        var boundCommand: (command: LazyCommand, text: String)?
         var isBound = false
         /// The one Bind whose answer is not there, where it is the only one.
         var missing: (statement: PreparedStatement, key: ByteBuffer, hash: UInt64)?
@@ -124,7 +141,7 @@ extension ClientSession {
         var body = frame.body
         switch frame.tag {
         case FrontendTag.parse:
-            guard let statement = try definedStatement(frame) else {
+            guard walk.closed.isEmpty, let statement = try definedStatement(frame, walk) else {
                 walk.isAnswered = false
                 return false
             }
@@ -133,9 +150,21 @@ extension ClientSession {
         case FrontendTag.bind:
             walk.binds += 1
             walk.boundReply = nil
-            guard body.skipEmptyText(), let name = body.readName(),
+            walk.boundCommand = nil
+            guard walk.closed.isEmpty, body.skipEmptyText(), let name = body.readName(),
                 let statement = walk.defined.last(where: { $0.name == name }) ?? statements[name],
-                statement.isCertainToExist,
+                statement.isCertainToExist
+            else {
+                walk.isAnswered = false
+                return false
+            }
+            if let command = statement.lazyCommand {
+                walk.isBound = true
+                walk.boundCommand = (command, statement.query)
+                answerScratch.append(.bindComplete)
+                return true
+            }
+            guard bypassReason(in: walk.transaction) == nil,
                 CacheKeyWriter.writeBound(
                     statement: statement, identity: identity, bindTail: body, into: &keyScratch)
             else {
@@ -155,8 +184,16 @@ extension ClientSession {
             answerScratch.append(.bindComplete)
         case FrontendTag.describe:
             // Only the unnamed portal's description is part of a stored reply.
-            guard body.readInteger(as: UInt8.self) == UInt8(ascii: "P"), body.skipEmptyText(),
-                let reply = walk.boundReply, reply.rowDescription != nil
+            guard body.readInteger(as: UInt8.self) == UInt8(ascii: "P"), body.skipEmptyText()
+            else {
+                walk.isAnswered = false
+                return false
+            }
+            if walk.boundCommand != nil {
+                answerScratch.append(.noData)
+                return true
+            }
+            guard let reply = walk.boundReply, reply.rowDescription != nil
             else {
                 walk.isAnswered = false
                 return walk.missing != nil
@@ -170,8 +207,19 @@ extension ClientSession {
             }
             walk.executions += 1
             walk.isBound = false
+            if let (command, text) = walk.boundCommand {
+                walk.boundCommand = nil
+                guard let tag = walk.transaction.answeredLazily(command, text: text) else {
+                    walk.isAnswered = false
+                    return false
+                }
+                answerScratch.append(.commandComplete(tag))
+                return true
+            }
             guard let reply = walk.boundReply else { return true }
             walk.boundReply = nil
+            walk.hits += 1
+            walk.transaction.answeredFromMemory()
             answerScratch.append(.body(reply))
         case FrontendTag.close:
             guard let kind = body.readInteger(as: UInt8.self), let name = body.readName() else {
@@ -199,16 +247,21 @@ extension ClientSession {
 
     /// The statement that a Parse defines, without sending it anywhere; nil where the server has to
     /// judge it (a name in use, a malformed message).
-    private func definedStatement(_ frame: MessageFrame) throws(PostgresError)
-        -> PreparedStatement?
-    {
+    private func definedStatement(
+        _ frame: MessageFrame, _ walk: SegmentWalk
+    ) throws(PostgresError) -> PreparedStatement? {
         if let unnamed = statements[""], unnamed.parseIdentity == identity,
             unnamed.parseMessage.readableBytesView.elementsEqual(frame.bytes.readableBytesView)
         {
             return unnamed
         }
         let message = try ParseMessage(decoding: frame.body)
-        if !message.statement.isEmpty, statements[message.statement] != nil { return nil }
+        guard
+            message.statement.isEmpty
+                || (statements[message.statement] == nil
+                    && statements.count + walk.defined.count < Self.statementLimit
+                    && !walk.defined.contains { $0.name == message.statement })
+        else { return nil }
         return PreparedStatement(
             message, bytes: frame.bytes, identity: identity, upstreamState: .notPrepared)
     }
@@ -222,12 +275,14 @@ extension ClientSession {
             case .rowDescription(let reply):
                 if let description = reply.rowDescription { output.append(description) }
             case .body(let reply): output.append(reply.body)
+            case .noData: output.buffer.writeNoData()
+            case .commandComplete(let tag): output.buffer.writeCommandComplete(tag)
             }
         }
         answerScratch.removeAll(keepingCapacity: true)
     }
 
-    /// Keeps what an answered segment has defined, and ends it.
+    /// Keeps what an answered segment has defined.
     private func commit(_ walk: SegmentWalk) {
         for statement in walk.defined where statements[statement.name] !== statement {
             statements[statement.name] = statement
@@ -236,26 +291,28 @@ extension ClientSession {
         collected.removeAll(keepingCapacity: true)
         collectedBytes = 0
         hasWaitedForFlight = false
-        transaction.answeredFromMemory()
-        output.buffer.writeReadyForQuery(transaction.visibleStatus)
+        transaction = walk.transaction
     }
 
     /// For a segment with exactly one execution, which misses: waits for another session that is
     /// executing the same, or becomes the one that others wait for.
-    private func shareFlight(of walk: SegmentWalk, sync: MessageFrame) throws(PostgresError) -> Bool
-    {
-        guard walk.binds == 1, let missing = walk.missing, leadingFlight == nil else { return false }
+    private func shareFlight(
+        of walk: SegmentWalk, end: MessageFrame
+    ) throws(PostgresError) -> Bool {
+        guard bypassReason == nil, walk.binds == 1, let missing = walk.missing, leadingFlight == nil
+        else { return false }
         guard
+            analysable(ByteBuffer(string: missing.statement.query).readableBytesView) != nil,
             let profile = profile(
                 of: missing.statement.query, parameterTypes: missing.statement.parameterTypes,
-                holding: sync)
+                holding: end)
         else { return false }
         missing.statement.profile = profile
         missing.statement.profileIdentity = identity
         guard case .fill(let lease, _) = fillDecision(for: profile, text: missing.statement.query)
         else { return false }
         keyScratch = missing.key
-        switch joinFlight(lease: lease, hash: missing.hash, holding: sync) {
+        switch joinFlight(lease: lease, hash: missing.hash, holding: end) {
         case .waits: return false
         case .runs(let flight):
             leadingFlight = flight

@@ -11,10 +11,32 @@ extension ClientSession: UpstreamLinkDelegate {
         linkIsReady = true
         linkKey = greeting.backendKey
         services.metrics.upstreamConnections.increment()
-        // The session was greeted with what an earlier connection was told: what has changed since
-        // is passed on, as a server does when a setting changes.
+        do {
+            try take(greeting)
+        } catch {
+            fail(error)
+            return
+        }
+        flushUpstream()
+        if wait == .upstream, pendingProbe == nil { resume(waitNumber) }
+    }
+
+    /// The session was greeted with what an earlier connection was told: what has changed since
+    /// is passed on, as a server does when a setting changes. Nothing has been sent yet: what is
+    /// about to be was judged with the settings of old.
+    private func take(_ greeting: UpstreamGreeting) throws(PostgresError) {
         let fresh = Self.settings(of: greeting)
         guard fresh != settings.login else { return }
+        abandonCaptures()
+        portals.removeAll()
+        for statement in statements.values { statement.isFaithful = false }
+        transaction.distrustWrites()
+        for segment in ledger.segments + (openSegment.map { [$0] } ?? [])
+        where !segment.windows.isEmpty {
+            let window = try services.coordinator.open(
+                .everything, database: database, catalogVersion: 0)
+            if let window { segment.windows.append(window) }
+        }
         for status in greeting.parameterStatuses {
             let name = "reported " + status.name.lowercased()
             if let known = settings.login[name], known != status.value {
@@ -24,6 +46,13 @@ extension ClientSession: UpstreamLinkDelegate {
         settings.reconnected(login: fresh)
         refreshIdentity()
         output.flush()
+    }
+
+    /// Nothing that is on its way is stored.
+    private func abandonCaptures() {
+        ledger.abandonCaptures()
+        boundCapture?.abandon(.replyNotStorable)
+        boundCapture = nil
     }
 
     package func upstreamWritabilityChanged(_ isWritable: Bool) {
@@ -51,6 +80,7 @@ extension ClientSession: UpstreamLinkDelegate {
             return
         }
         output.flush()
+        endIfTerminated()
         if !isProcessing { endIfDrained() }
         if wait == nil, input.readableBytes > 0 || heldFrame != nil { process() }
     }
@@ -82,23 +112,31 @@ extension ClientSession: UpstreamLinkDelegate {
     }
 
     private func messageBegan(_ tag: UInt8) throws(PostgresError) {
-        absorbsPiece = ledger.absorbsCurrent && tag != BackendTag.notificationResponse
+        // What is not an answer to the proxy's own message is for the client all the same.
+        absorbsPiece =
+            ledger.absorbsCurrent && tag != BackendTag.notificationResponse
+            && tag != BackendTag.parameterStatus
         captureOfPiece = nil
-        let capture = ledger.currentCapture
+        let isOwnSegment = ledger.currentSegment?.isAbsorbed ?? false
         pieceMeaning = ledger.received(tag)
         switch pieceMeaning {
         case .asynchronous:
             // A reply with a notice in it is not stored: the notice is not part of the answer.
-            if tag != BackendTag.notificationResponse { capture?.abandon(.replyNotStorable) }
+            // It may have come while the portal was bound, or belong to one of those that follow.
+            if tag == BackendTag.noticeResponse { abandonCaptures() }
         case .rowDescription(let capture):
             captureOfPiece = capture
             pieceIsRowDescription = true
+            capture?.descriptionBegan()
         case .dataRow(let capture), .statementCompleted(let capture):
             captureOfPiece = capture
             pieceIsRowDescription = false
         case .failed(let undone):
-            absorbsPiece = false
+            absorbsPiece = isOwnSegment
             for statement in undone.reversed() { undo(statement) }
+            for segment in ledger.takeSkipped() { release(segment) }
+            // Of the portals bound after the error nothing came: none is trusted any more.
+            portals.removeAll()
             if ledger.isSkippingToSync { openSegment?.failed() }
             boundCapture?.abandon(.replyNotStorable)
             boundCapture = nil
@@ -112,6 +150,15 @@ extension ClientSession: UpstreamLinkDelegate {
         case .part, .parseCompleted, .ready:
             break
         }
+    }
+
+    /// Settles a segment that has not run and will not.
+    func release(_ segment: ForwardedSegment) {
+        for window in segment.windows { services.coordinator.close(window, committed: false) }
+        segment.windows.removeAll()
+        if segment.isUnsettled { unsettledSegments -= 1 }
+        if segment.isUnresolved { unresolvedSegments -= 1 }
+        if segment.isNoted { transaction.skipped(segment) }
     }
 
     /// A Parse that the server has refused or skipped.
@@ -147,6 +194,10 @@ extension ClientSession: UpstreamLinkDelegate {
             let tag = scanner.body(of: piece, in: chunk)?.readableBytesView
             let isRollback = tag?.starts(with: "ROLLBACK".utf8) ?? false
             (ledger.currentSegment ?? openSegment)?.statementCompleted(isRollback: isRollback)
+            if let tag, Self.deallocationTags.contains(where: { tag.dropLast().elementsEqual($0) })
+            {
+                statements = statements.filter(\.value.isCertainToExist)
+            }
             if let capture {
                 capture.completed()
                 (ledger.currentSegment ?? openSegment)?.captures.append(capture)
@@ -161,7 +212,13 @@ extension ClientSession: UpstreamLinkDelegate {
                     .protocolViolation, "invalid ReadyForQuery from the database server",
                     severity: .fatal)
             }
+            for held in ledger.takeHeldOver() { settle(held, status) }
             settle(segment, status)
+            if segment.beginsLazily, segment.hasFailed {
+                // What the client takes for a block is none.
+                throw PostgresError(
+                    "08007", "the transaction could not be started", severity: .fatal)
+            }
         case .farewell:
             farewell = scanner.body(of: piece, in: chunk)
         case .part, .rowDescription, .dataRow, .failed, .unexpected:
@@ -169,12 +226,17 @@ extension ClientSession: UpstreamLinkDelegate {
         }
     }
 
+    /// After these the server has none of the statements that it had before.
+    private static let deallocationTags = ["DEALLOCATE ALL".utf8, "DISCARD ALL".utf8]
+
     private func parameterReported(_ piece: BackendMessageScanner.Piece, in chunk: ByteBuffer) {
         guard var body = scanner.body(of: piece, in: chunk), let name = body.readName(),
             let value = body.readName()
         else { return }
         settings.reported(name, value)
+        let before = identity
         refreshIdentity()
+        if identity != before { abandonCaptures() }
     }
 
     // MARK: Settling
@@ -185,7 +247,7 @@ extension ClientSession: UpstreamLinkDelegate {
             services.metrics.upstreamLatency.record(
                 nanoseconds: MonotonicClock.now - segment.startedAt)
         }
-        let isCommitted = !segment.isProvenAborted
+        let isCommitted = !segment.isProvenAborted && !segment.leftBlockOpen(status)
         for window in segment.windows {
             services.coordinator.close(window, committed: isCommitted)
         }
@@ -195,15 +257,17 @@ extension ClientSession: UpstreamLinkDelegate {
             settleSettings(of: segment, status)
         }
         if segment.isUnresolved { unresolvedSegments -= 1 }
-        if let probe = segment.probe { settle(probe, segment) }
         transaction.ready(
             status, for: segment, isLast: ledger.isEmpty && openSegment == nil)
         if status == .idle, ledger.isEmpty { portals.removeAll(keepingCapacity: true) }
         for capture in segment.captures { store(capture, segment) }
         segment.captures.removeAll()
+        // Last: it goes on with what the client has sent.
+        if let probe = segment.probe { settle(probe, segment) }
     }
 
     private func settleSettings(of segment: ForwardedSegment, _ status: TransactionStatus) {
+        let wasTainted = settings.isTainted
         for change in segment.confirmedSettings {
             settings.confirmed(change)
             if case .discardAll = change { isBoundToLink = false }
@@ -219,6 +283,7 @@ extension ClientSession: UpstreamLinkDelegate {
             // AND CHAIN, or one transaction after another in one string.
             settings.transactionEnded(committed: nil)
         }
+        if settings.isTainted, !wasTainted { hasProbed = false }
         refreshIdentity()
     }
 
@@ -233,7 +298,8 @@ extension ClientSession: UpstreamLinkDelegate {
             return
         }
         let now = MonotonicClock.now
-        let expiry = capture.timeToLive.map { now.addingReportingOverflow($0) }
+        let expiry =
+            capture.timeToLive.map { now.addingReportingOverflow($0) }
             .map { $0.overflow ? UInt64.max : $0.partialValue } ?? .max
         let outcome = capture.key.withUnsafeReadableBytes { key in
             services.cache.store(
@@ -260,7 +326,9 @@ extension ClientSession: UpstreamLinkDelegate {
     package func upstreamClosed(_ error: PostgresError, mayStillRun: Bool) {
         guard !isClosed else { return }
         if linkIsReady { services.metrics.upstreamConnections.decrement() }
+        // Nothing is handed to a link before it is ready.
         let wasReady = linkIsReady
+        let mayStillRun = mayStillRun && wasReady
         link = nil
         linkIsReady = false
         let isQuiet = wasReady && ledger.isEmpty && openSegment == nil && scanner.isAtBoundary
@@ -270,7 +338,12 @@ extension ClientSession: UpstreamLinkDelegate {
             // The server side held nothing: the next statement gets a new connection.
             farewell = nil
             scanner = BackendMessageScanner()
+            upstreamOutbox = ByteBuffer()
             for statement in statements.values { statement.upstreamState = .notPrepared }
+            if wait == .upstream {
+                setReadingForUpstream(true)
+                resume(waitNumber)
+            }
             return
         }
         settleOutstanding(mayStillRun: mayStillRun)

@@ -13,7 +13,7 @@ extension ClientSession {
         let segment = currentOpenSegment()
         switch frame.tag {
         case FrontendTag.parse:
-            try forwardParse(frame)
+            try forwardParse(frame, segment)
         case FrontendTag.bind:
             try forwardBind(frame, segment)
         case FrontendTag.describe:
@@ -36,25 +36,31 @@ extension ClientSession {
         return segment
     }
 
-    private func forwardParse(_ frame: MessageFrame) throws(PostgresError) {
+    private func forwardParse(
+        _ frame: MessageFrame, _ segment: ForwardedSegment
+    ) throws(PostgresError) {
         let message = try ParseMessage(decoding: frame.body)
         try attachLink(before: [])
         let replaced = statements[message.statement]
-        if let replaced, !message.statement.isEmpty { try prepareUpstream(replaced) }
-        let isSettled = unsettledSegments == 0 && settings.isKnown
+        if let replaced, !message.statement.isEmpty, replaced.isCertainToExist {
+            try prepareUpstream(replaced)
+        }
+        let isSettled =
+            unsettledSegments == 0 && settings.isKnown && !segment.changesParseContext
         let statement: PreparedStatement
         if let replaced, message.statement.isEmpty, isSettled, replaced.parseIdentity == identity,
             replaced.parseMessage.readableBytesView.elementsEqual(frame.bytes.readableBytesView)
         {
             statement = replaced
+            statement.isFaithful = true
         } else {
             statement = PreparedStatement(
                 message, bytes: frame.bytes, identity: isSettled ? identity : .unknown,
                 upstreamState: .prepared)
             statement.replaced = message.statement.isEmpty ? nil : replaced
         }
-        statement.upstreamState = .prepared
         if ledger.owe(.parse(statement, absorbed: false)) {
+            statement.upstreamState = .prepared
             statements[message.statement] = statement
             guard statements.count <= Self.statementLimit else {
                 throw PostgresError(.programLimitExceeded, "too many prepared statements")
@@ -70,10 +76,15 @@ extension ClientSession {
         guard let portal = body.readName(), let name = body.readName() else {
             throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
         }
-        guard let statement = statements[name] else {
-            // The server knows best what is wrong with it.
+        guard let statement = statements[name], statement.isCertainToExist else {
+            // The server knows best what is wrong with it, or what else has the name now.
             try attachLink(before: [])
             portals[portal] = nil
+            if portal.isEmpty {
+                // The portal that it was for is gone.
+                boundCapture?.abandon(.replyNotStorable)
+                boundCapture = nil
+            }
             ledger.owe(.bind)
             sendUpstream(frame.bytes)
             return
@@ -81,14 +92,17 @@ extension ClientSession {
         if services.analyses {
             guard try updateProfile(of: statement, holding: frame) else { return }
         }
+        let isResolved = resolvesCertainly(in: segment)
         try attachLink(before: statement.profile?.statements ?? [])
         try prepareUpstream(statement)
         if portal.isEmpty {
             boundCapture?.abandon(.replyNotStorable)
             boundCapture = capture(for: statement, bindTail: body)
         }
-        portals[portal] = statement
-        ledger.owe(.bind)
+        if ledger.owe(.bind) {
+            portals[portal] = BoundPortal(
+                statement: statement, profile: statement.profile, isResolved: isResolved)
+        }
         sendUpstream(frame.bytes)
     }
 
@@ -120,7 +134,8 @@ extension ClientSession {
         let flight = leadingFlight
         leadingFlight = nil
         guard services.analyses, let profile = statement.profile else { return nil }
-        guard case .fill(let lease, let timeToLive) = boundFillDecision(statement, profile, bindTail)
+        guard
+            case .fill(let lease, let timeToLive) = boundFillDecision(statement, profile, bindTail)
         else {
             flight?.finish(.notCacheable)
             return nil
@@ -137,7 +152,7 @@ extension ClientSession {
     ) -> FillDecision {
         var decision = fillDecision(for: profile, text: statement.query)
         if case .fill = decision {
-            if statement.parseIdentity == .unknown || !statement.isCertainToExist {
+            if statement.parseIdentity == .unknown || !statement.isFaithful {
                 decision = .bypass(.sessionState)
             } else if let shape = BindShape(
                 bindTail, inspectsText: statement.statementProfile?.hasTimeTypedParameters ?? true)
@@ -188,13 +203,15 @@ extension ClientSession {
         }
         if services.analyses {
             // A portal made by SQL (DECLARE) may run anything that its statement does.
-            let profile = portals[portal].map { $0.profile } ?? unparsedProfile
-            if let profile {
-                for statement in profile.statements { segment.append(statement) }
-                try openWindows(for: profile.statements, profile: profile, in: segment)
-                if let statement = portals[portal], statement.mentionsDeallocation {
-                    distrustStatements()
-                }
+            let bound = portals[portal]
+            let profile = bound?.profile ?? unparsedProfile
+            for statement in profile.statements { segment.append(statement) }
+            try openWindows(
+                for: profile.statements, profile: profile, in: segment,
+                isResolved: bound?.isResolved ?? false)
+            if segment.changesParseContext { try prepareAll(endingEachWithSync: false) }
+            if let statement = bound?.statement, statement.mentionsDeallocation {
+                try deallocate(by: statement.query, endingEachWithSync: false)
             }
         }
         services.metrics.upstreamQueries.increment()
@@ -225,7 +242,7 @@ extension ClientSession {
             noteSent(segment)
         } else {
             // Ignored by the server while COPY runs: what it would have ended goes on.
-            openSegment = segment
+            if !segment.steps.isEmpty || !segment.windows.isEmpty { openSegment = segment }
         }
         sendUpstream(frame.bytes)
     }
@@ -234,6 +251,11 @@ extension ClientSession {
 
     func copyReceived(_ frame: MessageFrame) throws(PostgresError) {
         // Outside of COPY the server ignores these; so does the proxy where there is none.
+        if !collected.isEmpty {
+            // Ahead of the Sync that sends the COPY itself off.
+            try forwardCollected(then: frame)
+            return
+        }
         guard link != nil else { return }
         if frame.tag != FrontendTag.copyData { ledger.copyEnded() }
         sendUpstream(frame.bytes)
@@ -244,6 +266,7 @@ extension ClientSession {
             try forwardCollected(then: frame)
             return
         }
+        if openSegment != nil { distrustOpenSegment() }
         let statement = StatementProfile.opaque(.notARead)
         try attachLink(before: [statement])
         let segment = ForwardedSegment(
@@ -257,7 +280,7 @@ extension ClientSession {
         }
         noteSent(segment)
         services.metrics.upstreamQueries.increment()
-        ledger.owe(.functionCall(segment))
+        if !ledger.owe(.functionCall(segment)) { release(segment) }
         sendUpstream(frame.bytes)
     }
 
@@ -266,12 +289,20 @@ extension ClientSession {
     /// Opens the windows of statements about to be sent, where they may commit at once; else
     /// remembers what the transaction's COMMIT will have to cover (design §4, Window).
     func openWindows(
-        for statements: [StatementProfile], profile: QueryProfile, in segment: ForwardedSegment
+        for statements: [StatementProfile], profile: QueryProfile, in segment: ForwardedSegment,
+        isResolved: Bool = true
     ) throws(PostgresError) {
         var mayCommit = transaction.mayBeOutsideBlock
+        // After a COMMIT or ROLLBACK in the same segment, or one not yet ended by its Sync, writes
+        // commit by themselves.
+        var hasEndedBlock =
+            segment.steps.dropLast(statements.count).contains(where: \.endsTransaction)
+            || (openSegment.map { $0 !== segment && $0.endsTransaction } ?? false)
         for statement in statements {
             var statement = statement
             if statement.mayEndTransaction { mayCommit = true }
+            if hasEndedBlock, statement.writeSet != .nothing { mayCommit = true }
+            if statement.endsTransaction { hasEndedBlock = true }
             if case .transaction(let command) = statement.kind {
                 switch command {
                 case .commit, .prepareTransaction: mayCommit = true
@@ -284,7 +315,8 @@ extension ClientSession {
                     break
                 }
             }
-            if !resolvesCertainly(in: segment), case .relations = statement.writeSet {
+            if !isResolved || !resolvesCertainly(in: segment), case .relations = statement.writeSet
+            {
                 statement.writeSet = .everything
             }
             transaction.sent(statement, catalogVersion: profile.catalogVersion)
@@ -300,16 +332,30 @@ extension ClientSession {
     /// the search_path or the role is not known, or temporary tables are about.
     private func resolvesCertainly(in segment: ForwardedSegment) -> Bool {
         settings.isKnown && unresolvedSegments == 0 && !segment.mayChangeResolution
+            && !(segment.mayRevertSettings && settings.mayBeReverted)
+    }
+
+    /// A Query or function call comes before the Sync of the messages before it: legal, but whose
+    /// CommandComplete is whose can then not be told.
+    func distrustOpenSegment() {
+        settings.taint()
+        hasProbed = false
+        refreshIdentity()
     }
 
     func noteSent(_ segment: ForwardedSegment) {
+        guard !segment.isNoted else { return }
+        segment.isNoted = true
         transaction.sent(segment)
+        // Without analysis nothing is known of what the server-side session holds.
+        if !services.analyses { isBoundToLink = true }
         if segment.steps.contains(where: { $0.kind != .read }) {
             segment.isUnsettled = true
             unsettledSegments += 1
         }
         if segment.mayChangeResolution
-            || (segment.endsTransaction && settings.current != settings.committed)
+            || (segment.mayRevertSettings
+                && (settings.mayBeReverted || unresolvedSegments > 0))
         {
             segment.isUnresolved = true
             unresolvedSegments += 1
@@ -322,11 +368,12 @@ extension ClientSession {
     func attachLink(before statements: [StatementProfile]) throws(PostgresError) {
         if link == nil {
             linkIsReady = false
+            linkKey = nil
             link = services.upstream.makeLink(
                 startup: startup, eventLoop: eventLoop, delegate: self)
         }
         if let block = transaction.lazyBlock {
-            sendAbsorbed(block.begin)
+            sendAbsorbed(block.begin, beginsLazily: true)
             transaction.materialised()
         }
         if let statement = statements.first, transaction.mustBeSeen(before: statement) {
@@ -336,10 +383,13 @@ extension ClientSession {
     }
 
     /// Sends a Query of the proxy's own, whose reply is swallowed.
-    func sendAbsorbed(_ query: String, probe: ProbedSettings? = nil) {
+    func sendAbsorbed(
+        _ query: String, probe: ProbedSettings? = nil, beginsLazily: Bool = false
+    ) {
         let segment = ForwardedSegment(
             isAbsorbed: true, startedIdle: false, startedAt: MonotonicClock.now)
         segment.probe = probe
+        segment.beginsLazily = beginsLazily
         ledger.owe(.query(segment, nil))
         var message = ByteBuffer()
         message.writeQuery(query)
@@ -351,9 +401,44 @@ extension ClientSession {
     /// Sends the Parse of a statement that the upstream does not have.
     private func prepareUpstream(_ statement: PreparedStatement) throws(PostgresError) {
         guard statement.upstreamState == .notPrepared else { return }
-        statement.upstreamState = .prepared
-        ledger.owe(.parse(statement, absorbed: true))
+        if ledger.owe(.parse(statement, absorbed: true)) {
+            statement.upstreamState = .prepared
+            statement.isFaithful =
+                unsettledSegments == 0 && !(openSegment?.changesParseContext ?? false)
+                && identity != .unknown && statement.parseIdentity == identity
+        }
         sendUpstream(statement.parseMessage)
+    }
+
+    /// Makes the server parse every statement that it has not seen, while the settings are still
+    /// those of the client's Parse: constants in the text are read with them.
+    func prepareAll(endingEachWithSync: Bool) throws(PostgresError) {
+        guard transaction.status != .failed, !ledger.isSkippingToSync else { return }
+        // A Sync must not end what the client has begun.
+        guard openSegment == nil || !endingEachWithSync else { return }
+        for statement in statements.values
+        where statement.upstreamState == .notPrepared && statement.isCertainToExist
+            && !statement.name.isEmpty
+        {
+            try prepareUpstream(statement)
+            guard endingEachWithSync else { continue }
+            let segment = ForwardedSegment(
+                isAbsorbed: true, startedIdle: false, startedAt: MonotonicClock.now)
+            ledger.owe(.sync(segment))
+            var sync = ByteBuffer()
+            sync.writeSync()
+            sendUpstream(sync)
+        }
+    }
+
+    /// DEALLOCATE or DISCARD is about to be sent.
+    func deallocate(by text: String, endingEachWithSync: Bool) throws(PostgresError) {
+        try prepareAll(endingEachWithSync: endingEachWithSync)
+        if let name = PreparedStatement.nameDeallocated(by: text) {
+            statements[name] = nil
+        } else {
+            distrustStatements()
+        }
     }
 
     /// After DEALLOCATE or DISCARD nothing is known of the named statements.
@@ -362,7 +447,7 @@ extension ClientSession {
     }
 
     func mentionsDeallocation(_ frame: MessageFrame, _ statements: [StatementProfile]) -> Bool {
-        guard !self.statements.isEmpty, statements.contains(where: { $0.kind != .read }) else {
+        guard !self.statements.isEmpty, statements.contains(where: \.mayDeallocate) else {
             return false
         }
         return PreparedStatement.mentionsDeallocation(
@@ -375,12 +460,16 @@ extension ClientSession {
         } else {
             upstreamOutbox.writeImmutableBuffer(bytes)
         }
-        if upstreamOutbox.readableBytes > Self.collectionLimit { flushUpstream() }
+        if upstreamOutbox.readableBytes > Self.collectionLimit {
+            flushUpstream()
+            if !linkIsReady, wait == nil { _ = suspend(.upstream, holding: heldFrame) }
+        }
     }
 
-    /// Hands what is gathered to the link.
+    /// Hands what is gathered to the link once that is ready: only then is it certain with which
+    /// settings the server will read it.
     func flushUpstream() {
-        guard upstreamOutbox.readableBytes > 0 else { return }
+        guard upstreamOutbox.readableBytes > 0, linkIsReady else { return }
         let bytes = upstreamOutbox
         upstreamOutbox = ByteBuffer()
         link?.send(bytes)
@@ -394,16 +483,5 @@ extension StatementProfile {
         case .read, .write, .transaction: taintsSession
         case .setting, .harmless, .locking, .opaque: true
         }
-    }
-}
-
-extension PreparedStatement {
-    var mentionsDeallocation: Bool {
-        statementProfile?.kind != .read && Self.mentionsDeallocation(query)
-    }
-
-    static func mentionsDeallocation(_ text: String) -> Bool {
-        let text = text.lowercased()
-        return text.contains("deallocate") || text.contains("discard")
     }
 }

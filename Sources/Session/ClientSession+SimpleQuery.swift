@@ -13,6 +13,7 @@ extension ClientSession {
             try forwardCollected(then: frame)
             return
         }
+        if openSegment != nil { distrustOpenSegment() }
         let query = try Self.queryText(frame)
         if ledger.isEmpty, openSegment == nil, let command = LazyCommand(query),
             answerLazily(command, text: query)
@@ -45,6 +46,7 @@ extension ClientSession {
         transaction.answeredFromMemory()
         output.buffer.writeReadyForQuery(transaction.visibleStatus)
         dropUnnamed()
+        hasWaitedForFlight = false
         services.metrics.cacheHits.increment()
         services.metrics.hitLatency.record(nanoseconds: MonotonicClock.now - start)
         return true
@@ -60,23 +62,11 @@ extension ClientSession {
 
     /// Answers transaction control of which the upstream need not know; false where it must.
     private func answerLazily(_ command: LazyCommand, text: ByteBufferView) -> Bool {
-        guard services.analyses else { return false }
-        switch command {
-        case .begin(let tag, let isReadCommitted):
-            guard transaction.isCertainlyIdle else { return false }
-            transaction.beganLazily(
-                .init(
-                    begin: String(decoding: text, as: UTF8.self), isReadCommitted: isReadCommitted))
-            output.buffer.writeCommandComplete(tag)
-        case .commit:
-            guard transaction.lazyBlock != nil else { return false }
-            transaction.endedLazily()
-            output.buffer.writeCommandComplete("COMMIT")
-        case .rollback:
-            guard transaction.lazyBlock != nil else { return false }
-            transaction.endedLazily()
-            output.buffer.writeCommandComplete("ROLLBACK")
-        }
+        guard services.analyses,
+            let tag = transaction.answeredLazily(
+                command, text: String(decoding: text, as: UTF8.self))
+        else { return false }
+        output.buffer.writeCommandComplete(tag)
         dropUnnamed()
         output.buffer.writeReadyForQuery(transaction.visibleStatus)
         return true
@@ -132,10 +122,17 @@ extension ClientSession {
             startedAt: MonotonicClock.now)
         for statement in statements { segment.append(statement) }
         if let profile { try openWindows(for: statements, profile: profile, in: segment) }
+        if segment.changesParseContext { try prepareAll(endingEachWithSync: true) }
+        if mentionsDeallocation(frame, statements) {
+            let text = String(decoding: frame.body.readableBytesView.dropLast(), as: UTF8.self)
+            try deallocate(by: text, endingEachWithSync: true)
+        }
         noteSent(segment)
-        if mentionsDeallocation(frame, statements) { distrustStatements() }
         dropUnnamed()
-        if !ledger.owe(.query(segment, capture)) { capture?.abandon(.replyNotStorable) }
+        if !ledger.owe(.query(segment, capture)) {
+            capture?.abandon(.replyNotStorable)
+            release(segment)
+        }
         services.metrics.upstreamQueries.increment()
         sendUpstream(frame.bytes)
     }

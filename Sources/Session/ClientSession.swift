@@ -45,7 +45,7 @@ final class ClientSession {
 
     // What the client has made.
     var statements: [String: PreparedStatement] = [:]
-    var portals: [String: PreparedStatement] = [:]
+    var portals: [String: BoundPortal] = [:]
     var boundCapture: ReplyCapture?
 
     // What is known of the server-side session.
@@ -84,11 +84,13 @@ final class ClientSession {
     var pendingProbe: UInt64?
 
     /// A profile that was awaited, with the text that it is of.
-    var heldProfile: (text: String, profile: QueryProfile)?
+    var heldProfile: (text: String, context: ResolutionContext, profile: QueryProfile)?
     var keyScratch = ByteBuffer()
     var answerScratch: [SegmentAnswer] = []
     var isClosed = false
     var isDraining = false
+    /// Terminate has come; the session ends when its last reply is out.
+    var isTerminating = false
     /// Called once, when the session has ended.
     var onClose: (() -> Void)?
 
@@ -163,7 +165,9 @@ final class ClientSession {
     }
 
     /// Why nothing may be answered from memory at this moment, whatever the statement; nil if it may.
-    var bypassReason: BypassReason? {
+    var bypassReason: BypassReason? { bypassReason(in: transaction) }
+
+    func bypassReason(in transaction: TransactionTracker) -> BypassReason? {
         if !services.isServingFromCache { return .cacheDisabled }
         if let reason = transaction.bypassReason { return reason }
         if identity == .unknown || unsettledSegments > 0 { return .sessionState }
@@ -177,6 +181,8 @@ final class ClientSession {
         if input.readableBytes == 0 {
             input = bytes
         } else {
+            // What has been read would otherwise stay, for as long as a part of a message is left over.
+            input.discardReadBytes()
             input.writeImmutableBuffer(bytes)
         }
         process()
@@ -226,7 +232,7 @@ final class ClientSession {
         case FrontendTag.functionCall:
             try functionCallReceived(frame)
         case FrontendTag.terminate:
-            end()
+            terminateReceived()
         default:
             throw PostgresError(
                 .protocolViolation, "invalid frontend message type \(frame.tag)", severity: .fatal)
@@ -254,7 +260,7 @@ final class ClientSession {
     func outputWritabilityChanged() {
         link?.setPaused(!output.isWritable)
         if output.isWritable {
-            if case .output = wait { resume(waitNumber) }
+            if case .output = wait, !isTerminating { resume(waitNumber) }
         }
     }
 
@@ -270,6 +276,18 @@ final class ClientSession {
     }
 
     // MARK: The end
+
+    /// Terminate: what was asked for before is still answered, as a server does.
+    private func terminateReceived() {
+        isTerminating = true
+        openSegment = nil
+        endIfTerminated()
+        if !isClosed { _ = suspend(.output, holding: nil) }
+    }
+
+    func endIfTerminated() {
+        if isTerminating, ledger.segments.isEmpty { end() }
+    }
 
     /// Ends the session with an error that the client is told.
     func fail(_ error: PostgresError) {
@@ -291,7 +309,9 @@ final class ClientSession {
         flightTicket?.cancel()
         leadingFlight?.finish(.leaderFailed)
         boundCapture?.abandon(.replyNotStorable)
-        settleOutstanding(mayStillRun: link != nil)
+        // Nothing is handed to a link before it is ready.
+        settleOutstanding(mayStillRun: link != nil && linkIsReady)
+        if link != nil, linkIsReady { services.metrics.upstreamConnections.decrement() }
         link?.close()
         link = nil
         output.close()

@@ -1,3 +1,4 @@
+import PostgresWire
 import ResultCache
 import SQLAnalysis
 
@@ -8,6 +9,8 @@ import SQLAnalysis
 final class ForwardedSegment {
     /// True for messages of the proxy's own, whose whole reply is swallowed.
     let isAbsorbed: Bool
+    /// The BEGIN that the client was told of before the server was.
+    var beginsLazily = false
     /// The statements executed, in order; nil for one that could not be profiled.
     private(set) var steps: [StatementProfile] = []
     /// How many of them have completed.
@@ -26,6 +29,8 @@ final class ForwardedSegment {
     var startedIdle: Bool
     /// Monotonic nanoseconds at which its first byte was sent upstream.
     let startedAt: UInt64
+    /// The session has taken note of what it may change.
+    var isNoted = false
     /// Counted among the session's unsettled segments.
     var isUnsettled = false
     /// Counted among the session's unresolved segments.
@@ -76,8 +81,9 @@ final class ForwardedSegment {
             return steps.allSatisfy { step in
                 if step.mayEndTransaction { return false }
                 if case .transaction = step.kind { return false }
-                // DDL such as CREATE DATABASE commits at once, whatever follows it.
-                return steps.count == 1 || step.writeSet != .everythingAndCatalog
+                // DDL such as CREATE DATABASE commits at once, whatever follows it, and some of it
+                // (DETACH PARTITION CONCURRENTLY) commits a part of its work before it fails.
+                return step.writeSet != .everythingAndCatalog
             }
         }
         guard steps.count == 1, case .transaction(let command) = steps[0].kind else { return false }
@@ -88,6 +94,11 @@ final class ForwardedSegment {
             .commitPrepared, .rollbackPrepared, .setTransaction:
             return false
         }
+    }
+
+    /// Whether the block that it ran in is still open, so that nothing of it is visible yet.
+    func leftBlockOpen(_ status: TransactionStatus) -> Bool {
+        status != .idle && !controlsTransaction
     }
 
     /// Whether the transaction that ended with this segment kept its SETs; nil where that cannot
@@ -104,15 +115,15 @@ final class ForwardedSegment {
     }
 
     /// Whether a transaction ended in it, whatever the state is afterwards.
-    var endsTransaction: Bool {
-        steps.contains { step in
-            switch step.kind {
-            case .transaction(.commit), .transaction(.rollback), .transaction(.prepareTransaction):
-                true
-            case .transaction, .read, .write, .setting, .harmless, .locking, .opaque:
-                step.mayEndTransaction
+    var endsTransaction: Bool { steps.contains(where: \.endsTransaction) }
+
+    /// Whether settings made earlier may be undone by it.
+    var mayRevertSettings: Bool {
+        endsTransaction
+            || steps.contains { step in
+                if case .transaction(.rollbackToSavepoint) = step.kind { return true }
+                return false
             }
-        }
     }
 
     /// Whether names may resolve to other relations after it: a SET, or anything opaque.
@@ -123,10 +134,27 @@ final class ForwardedSegment {
         }
     }
 
+    /// Whether a Parse may be read differently after it.
+    var changesParseContext: Bool {
+        mayChangeResolution || steps.contains { $0.kind == .opaque }
+    }
+
     var controlsTransaction: Bool {
         steps.contains { step in
             if case .transaction = step.kind { return true }
             return step.mayEndTransaction
+        }
+    }
+}
+
+extension StatementProfile {
+    /// Whether it ends a transaction, or may.
+    var endsTransaction: Bool {
+        switch kind {
+        case .transaction(.commit), .transaction(.rollback), .transaction(.prepareTransaction):
+            true
+        case .transaction, .read, .write, .setting, .harmless, .locking, .opaque:
+            mayEndTransaction
         }
     }
 }

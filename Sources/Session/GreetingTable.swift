@@ -38,7 +38,7 @@ package final class GreetingTable: Sendable {
 
     /// Taken before the upstream is asked, given back with its answer.
     func lease(for startup: SessionStartup) -> FillLease? {
-        CellSet([cells.cell(.schema(database: startup.database))]).capture()
+        CellSet([cells.cell(.cluster), cells.cell(.schema(database: startup.database))]).capture()
     }
 
     func remember(

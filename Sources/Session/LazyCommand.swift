@@ -29,7 +29,8 @@ enum LazyCommand {
         return all
     }()
 
-    private static let longest = 64
+    /// In bytes; longer texts are not looked at.
+    static let longest = 64
 
     /// nil where `text` (a query string without its terminating zero) is none of the spellings.
     /// Allocates only for texts that begin like one.

@@ -25,9 +25,14 @@ final class PreparedStatement {
     /// The statement's part of a cache key: text and parameter types, length-prefixed.
     let keyPart: ByteBuffer
     var upstreamState: UpstreamState
+    /// Transaction control that may be answered without the upstream.
+    let lazyCommand: LazyCommand?
     /// False once something may have deallocated the name behind the proxy's back; the statement is
     /// then not answered from memory.
     var isCertainToExist = true
+    /// False where the upstream has parsed it with other settings than the client's Parse met: what
+    /// it answers is then not stored.
+    var isFaithful = true
     /// What an earlier statement of the same name was, to be restored if this Parse fails.
     var replaced: PreparedStatement?
     var profile: QueryProfile?
@@ -46,6 +51,9 @@ final class PreparedStatement {
         self.parseMessage = parseMessage
         self.keyPart = keyPart
         self.upstreamState = upstreamState
+        lazyCommand =
+            query.utf8.count <= LazyCommand.longest
+            ? LazyCommand(ByteBuffer(string: query).readableBytesView) : nil
     }
 
     /// The profile of its one statement; nil while unknown, and for an empty query.

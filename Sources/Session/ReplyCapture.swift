@@ -14,6 +14,7 @@ final class ReplyCapture {
     let timeToLive: UInt64?
     private let limit: Int
     private(set) var rowDescription: ByteBuffer?
+    private var isDescribed = false
     private(set) var body = ByteBuffer()
     private(set) var abandonedFor: BypassReason?
     /// Set once CommandComplete has been captured.
@@ -33,6 +34,13 @@ final class ReplyCapture {
     }
 
     var isLive: Bool { abandonedFor == nil }
+
+    /// A RowDescription begins. A second one (the portal was described twice) is not part of a
+    /// reply that another session could be given.
+    func descriptionBegan() {
+        if isDescribed { abandon(.replyNotStorable) }
+        isDescribed = true
+    }
 
     func appendRowDescription(_ bytes: ByteBuffer) {
         guard isLive else { return }

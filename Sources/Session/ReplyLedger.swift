@@ -52,8 +52,14 @@ struct ReplyLedger {
     private(set) var isCopyingIn = false
     /// The server has reported an error and ignores everything until a Sync not yet sent.
     private(set) var isSkippingToSync = false
+    /// Segments whose Sync the server has ignored because COPY IN was running: what they began is
+    /// settled by the next ReadyForQuery.
+    private var heldOver: [ForwardedSegment] = []
+    /// Queries and function calls that the server has skipped, as it does with everything between
+    /// an error and the next Sync: they have not run, and nothing answers them.
+    private var skipped: [ForwardedSegment] = []
 
-    var isEmpty: Bool { owed.isEmpty }
+    var isEmpty: Bool { owed.isEmpty && heldOver.isEmpty }
     var count: Int { owed.count }
 
     /// Notes that a message has been sent. Returns false where the server will ignore it.
@@ -86,17 +92,30 @@ struct ReplyLedger {
         }
     }
 
+    /// The segments that the ReadyForQuery just received settles besides its own.
+    mutating func takeHeldOver() -> [ForwardedSegment] {
+        defer { heldOver = [] }
+        return heldOver
+    }
+
+    /// The segments that the error just received has kept from running.
+    mutating func takeSkipped() -> [ForwardedSegment] {
+        defer { skipped = [] }
+        return skipped
+    }
+
     /// Whether the reply now beginning is to be swallowed. Ask before `received`.
     var absorbsCurrent: Bool {
         switch owed.first {
         case .parse(_, let absorbed): absorbed
-        case .query(let segment, _): segment.isAbsorbed
+        case .query(let segment, _), .sync(let segment): segment.isAbsorbed
         default: false
         }
     }
 
     /// The segment that the first reply owed belongs to.
     var currentSegment: ForwardedSegment? {
+        if let held = heldOver.first(where: { $0.completedSteps < $0.steps.count }) { return held }
         for item in owed {
             switch item {
             case .sync(let segment), .query(let segment, _), .functionCall(let segment):
@@ -110,12 +129,14 @@ struct ReplyLedger {
 
     /// Every segment still outstanding, in order.
     var segments: [ForwardedSegment] {
-        owed.compactMap { item in
-            switch item {
-            case .sync(let segment), .query(let segment, _), .functionCall(let segment): segment
-            default: nil
+        heldOver
+            + owed.compactMap { item in
+                switch item {
+                case .sync(let segment), .query(let segment, _), .functionCall(let segment):
+                    segment
+                default: nil
+                }
             }
-        }
     }
 
     /// Takes the tag of a reply message that begins and tells what it means.
@@ -192,7 +213,7 @@ struct ReplyLedger {
             return .statementCompleted(capture)
         case BackendTag.copyInResponse, BackendTag.copyBothResponse:
             capture?.abandon(.replyNotStorable)
-            beginCopyIn(ignoresSync: true)
+            beginCopyIn()
             return .part
         case BackendTag.copyOutResponse, BackendTag.copyData, BackendTag.copyDone:
             capture?.abandon(.replyNotStorable)
@@ -208,8 +229,11 @@ struct ReplyLedger {
             return .rowDescription(capture)
         case BackendTag.commandComplete, BackendTag.emptyQueryResponse:
             return .statementCompleted(capture)
-        case BackendTag.copyInResponse, BackendTag.copyBothResponse,
-            BackendTag.copyOutResponse, BackendTag.copyData, BackendTag.copyDone:
+        case BackendTag.copyInResponse, BackendTag.copyBothResponse:
+            capture?.abandon(.replyNotStorable)
+            beginCopyIn()
+            return .part
+        case BackendTag.copyOutResponse, BackendTag.copyData, BackendTag.copyDone:
             capture?.abandon(.replyNotStorable)
             return .part
         default:
@@ -219,11 +243,12 @@ struct ReplyLedger {
 
     /// COPY IN has begun for the first item: the Sync messages sent before the end of the data
     /// will be ignored by the server, so no ReadyForQuery answers them.
-    private mutating func beginCopyIn(ignoresSync: Bool) {
+    private mutating func beginCopyIn() {
         var index = 1
         while index < owed.count {
             switch owed[index] {
-            case .sync:
+            case .sync(let segment):
+                heldOver.append(segment)
                 owed.remove(at: index)
             case .copyEnd:
                 owed.remove(at: index)
@@ -237,7 +262,9 @@ struct ReplyLedger {
 
     private mutating func errorResponse() -> Meaning {
         isCopyingIn = false
+        while case .copyEnd = owed.first { owed.removeFirst() }
         guard let first = owed.first else { return .farewell }
+        for segment in heldOver { segment.failed() }
         switch first {
         case .query(let segment, let capture):
             segment.failed()
@@ -256,8 +283,13 @@ struct ReplyLedger {
         var undone: [PreparedStatement] = []
         skipping: while let item = owed.first {
             switch item {
-            case .parse(let statement, _):
-                undone.append(statement)
+            case .parse(let statement, let absorbed):
+                if absorbed {
+                    // The client's own Parse was answered: the statement stays, and is sent again.
+                    statement.upstreamState = .notPrepared
+                } else {
+                    undone.append(statement)
+                }
             case .describePortal(let capture), .execute(let capture):
                 capture?.abandon(.replyNotStorable)
             case .bind, .describeStatement, .close, .copyEnd:
@@ -265,9 +297,13 @@ struct ReplyLedger {
             case .sync(let segment):
                 segment.failed()
                 break skipping
-            case .query, .functionCall:
-                // Not skipped by the server's rule, but never sent inside a segment either.
-                break skipping
+            case .query(let segment, let capture):
+                capture?.abandon(.replyNotStorable)
+                segment.failed()
+                skipped.append(segment)
+            case .functionCall(let segment):
+                segment.failed()
+                skipped.append(segment)
             }
             owed.removeFirst()
         }
@@ -281,9 +317,14 @@ struct ReplyLedger {
         case .sync(let segment), .query(let segment, _), .functionCall(let segment):
             owed.removeFirst()
             isCopyingIn = false
+            // Sent before this ReadyForQuery: of a COPY that is over.
+            while case .copyEnd = owed.first { owed.removeFirst() }
             return .ready(segment)
         default:
-            return .unexpected
+            // A COPY that failed before the server had read the Sync taken for ignored.
+            guard owed.isEmpty, !heldOver.isEmpty else { return .unexpected }
+            isSkippingToSync = false
+            return .ready(heldOver.removeFirst())
         }
     }
 }

@@ -16,7 +16,8 @@ struct SessionSettings {
     private(set) var isTainted = false
     /// SET LOCAL, or a rolled-back savepoint after a SET: unknown until the transaction ends.
     private(set) var isTaintedUntilTransactionEnd = false
-    private var taintsOnCommit = false
+    /// A SET has been confirmed in the running transaction, whatever the values are by now.
+    private var hasChanges = false
 
     init(login: [String: String]) {
         self.login = login
@@ -25,6 +26,9 @@ struct SessionSettings {
     }
 
     var isKnown: Bool { !isTainted && !isTaintedUntilTransactionEnd }
+
+    /// Whether a ROLLBACK, also one to a savepoint, may give settings other values.
+    var mayBeReverted: Bool { hasChanges || current != committed }
 
     /// Settings that change neither an answer nor its bytes.
     /// Everything else that is not known to is treated as if it did.
@@ -45,7 +49,8 @@ struct SessionSettings {
 
     /// Settings that are part of the cache key, or decide whether the cache may answer at all.
     static let tracked: Set<String> = [
-        "search_path", "role", "session_user", "session_authorization", "timezone", "datestyle", "intervalstyle",
+        "search_path", "role", "session_user", "session_authorization", "timezone", "datestyle",
+        "intervalstyle",
         "extra_float_digits", "bytea_output", "client_encoding", "lc_monetary", "lc_numeric",
         "lc_time", "xmlbinary", "xmloption", "standard_conforming_strings", "backslash_quote",
         "array_nulls", "transform_null_equals", "quote_all_identifiers",
@@ -62,8 +67,9 @@ struct SessionSettings {
             if !Self.isWithoutEffect(name) { isTaintedUntilTransactionEnd = true }
         case .reset(let name):
             guard !Self.isWithoutEffect(name) else { return }
-            if Self.tracked.contains(name) {
+            if Self.tracked.contains(name), name != Self.authorization {
                 current[name] = login[name]
+                hasChanges = true
             } else {
                 isTainted = true
             }
@@ -71,24 +77,30 @@ struct SessionSettings {
             // RESET ALL leaves role and session authorization alone.
             let kept = ["role", "session_authorization"].map { ($0, current[$0]) }
             current = login
+            hasChanges = true
             for (name, value) in kept { current[name] = value }
-            isTaintedUntilTransactionEnd = false
         case .discardAll:
             current = login
             committed = login
             isTainted = false
             isTaintedUntilTransactionEnd = false
+            hasChanges = false
         case .unknown:
             isTainted = true
         }
     }
 
+    /// Changing it undoes SET ROLE behind the scenes, so that what holds afterwards depends on the
+    /// order of the two: it is asked for.
+    private static let authorization = "session_authorization"
+
     private mutating func set(_ name: String, to value: String) {
         if Self.isWithoutEffect(name) { return }
-        guard Self.tracked.contains(name) else {
+        guard Self.tracked.contains(name), name != Self.authorization else {
             isTainted = true
             return
         }
+        hasChanges = true
         // The mark keeps a value as the statement spelled it apart from one that the server
         // printed: the same characters may mean different things.
         current[name] = "=" + value
@@ -114,12 +126,12 @@ struct SessionSettings {
     }
 
     mutating func rolledBackToSavepoint() {
-        if current != committed { isTaintedUntilTransactionEnd = true }
+        if mayBeReverted { isTaintedUntilTransactionEnd = true }
     }
 
     /// The transaction that the confirmed changes belong to has ended; nil: unknown how.
     mutating func transactionEnded(committed didCommit: Bool?) {
-        if current != committed {
+        if mayBeReverted {
             switch didCommit {
             case true?:
                 if isTaintedUntilTransactionEnd { isTainted = true }
@@ -132,6 +144,7 @@ struct SessionSettings {
             }
         }
         isTaintedUntilTransactionEnd = false
+        hasChanges = false
     }
 
     /// The server-side session is a new one: nothing was set in it yet.

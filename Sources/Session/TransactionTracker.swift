@@ -30,9 +30,16 @@ struct TransactionTracker {
     /// A statement of this block was answered from memory: the server does not know that the
     /// transaction has run a query.
     private(set) var hasUnseenReads = false
+    /// A lazy block's BEGIN has been sent, and the server has not confirmed it.
+    private var hasUnconfirmedBegin = false
 
     /// The level of transactions that do not name one.
-    var defaultIsolation: IsolationLevel = .readCommitted
+    var defaultIsolation: IsolationLevel = .readCommitted {
+        didSet {
+            // A running block keeps the level that it began with.
+            if isolation == nil, visibleStatus != .idle { restrict(to: oldValue) }
+        }
+    }
 
     /// The status that the client has been told, or would be.
     var visibleStatus: TransactionStatus {
@@ -48,7 +55,7 @@ struct TransactionTracker {
 
     /// Whether what is sent next may run, and commit, outside of a block.
     var mayBeOutsideBlock: Bool {
-        uncertainSegments > 0 || (status == .idle && lazyBlock == nil)
+        uncertainSegments > 0 || hasUnconfirmedBegin || (status == .idle && lazyBlock == nil)
     }
 
     /// Why a read that arrives now may not be answered from memory; nil if it may.
@@ -62,9 +69,29 @@ struct TransactionTracker {
         return nil
     }
 
+    /// Takes transaction control without the upstream, and returns its command tag; nil where the
+    /// upstream has to be told. `text` is the statement's own.
+    mutating func answeredLazily(_ command: LazyCommand, text: String) -> String? {
+        switch command {
+        case .begin(let tag, let isReadCommitted):
+            guard isCertainlyIdle else { return nil }
+            beganLazily(.init(begin: text, isReadCommitted: isReadCommitted))
+            return tag
+        case .commit:
+            guard lazyBlock != nil else { return nil }
+            endedLazily()
+            return "COMMIT"
+        case .rollback:
+            guard lazyBlock != nil else { return nil }
+            endedLazily()
+            return "ROLLBACK"
+        }
+    }
+
     mutating func beganLazily(_ block: LazyBlock) {
         lazyBlock = block
         isolation = block.isReadCommitted ? .readCommitted : nil
+        if !block.isReadCommitted { restrict(to: defaultIsolation) }
     }
 
     /// The lazy block ended without anything having gone upstream.
@@ -77,6 +104,7 @@ struct TransactionTracker {
     mutating func materialised() {
         lazyBlock = nil
         status = .inBlock
+        hasUnconfirmedBegin = true
     }
 
     mutating func answeredFromMemory() {
@@ -110,8 +138,11 @@ struct TransactionTracker {
 
     private mutating func sent(_ command: TransactionCommand) {
         switch command {
-        case .begin(let level), .setTransaction(let level):
-            if let level { isolation = level }
+        case .begin(let level):
+            if isolation == nil { isolation = level }
+            restrict(to: level ?? defaultIsolation)
+        case .setTransaction(let level):
+            if let level { restrict(to: level) }
         case .commitPrepared, .rollbackPrepared:
             readBarrier = .transactionWrote
         case .commit, .rollback, .savepoint, .releaseSavepoint, .rollbackToSavepoint,
@@ -120,13 +151,31 @@ struct TransactionTracker {
         }
     }
 
+    /// Until the transaction has ended, a level is only ever exchanged for a stricter one: the
+    /// statement that asks for a weaker one may fail, and an earlier level may still be in force.
+    private mutating func restrict(to level: IsolationLevel) {
+        if !level.readsNewestCommitted { isolation = level }
+    }
+
+    /// Names may have been resolved wrongly: what has been written so far may be anything.
+    mutating func distrustWrites() {
+        if writes != .nothing { writes = writes.union(.everything) }
+    }
+
     mutating func sent(_ segment: ForwardedSegment) {
         if segment.controlsTransaction { uncertainSegments += 1 }
     }
 
-    /// ReadyForQuery for `segment` has come; `isLast`: nothing else is outstanding.
-    mutating func ready(_ newStatus: TransactionStatus, for segment: ForwardedSegment, isLast: Bool) {
+    /// The server has skipped `segment`: it has not run.
+    mutating func skipped(_ segment: ForwardedSegment) {
         if segment.controlsTransaction { uncertainSegments -= 1 }
+    }
+
+    /// ReadyForQuery for `segment` has come; `isLast`: nothing else is outstanding.
+    mutating func ready(_ newStatus: TransactionStatus, for segment: ForwardedSegment, isLast: Bool)
+    {
+        if segment.controlsTransaction { uncertainSegments -= 1 }
+        if segment.beginsLazily { hasUnconfirmedBegin = false }
         status = newStatus
         if newStatus == .idle, isLast { reset() }
     }

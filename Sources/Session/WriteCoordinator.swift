@@ -85,7 +85,10 @@ package final class WriteCoordinator: Sendable {
         }
         var covered = relations
         let coversCatalog = writeSet == .everythingAndCatalog
-        if coversCatalog { covered.append(catalog) }
+        if coversCatalog {
+            // Roles and their memberships belong to all databases of a server.
+            covered += [catalog, cells.cell(.cluster)]
+        }
         if relations.isEmpty || catalog.writersInFlight > 0 || catalog.current != catalogVersion {
             covered.append(schema)
         }

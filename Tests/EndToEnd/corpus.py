@@ -173,7 +173,7 @@ SHARED = [
     "SELECT carrier FROM airlines ORDER BY carrier LIMIT 3 OFFSET 4",
     "SELECT carrier || '-' || name FROM airlines ORDER BY carrier",
     "SELECT flight + 1, flight * 2, -flight FROM flights WHERE day = 1 AND carrier = 'VX' ORDER BY flight, sched_dep_time",
-    "SELECT NULL AS nothing, carrier FROM airlines ORDER BY carrier LIMIT 1",
+    "SELECT NULL AS absent, carrier FROM airlines ORDER BY carrier LIMIT 1",
     "SELECT '' AS blank, 'it''s' AS quoted, carrier FROM airlines ORDER BY carrier LIMIT 1",
     "SELECT carrier FROM airlines WHERE name LIKE '%Air%' ORDER BY carrier -- a comment",
     "SELECT /* hint */ carrier FROM airlines ORDER BY carrier",

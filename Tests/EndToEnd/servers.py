@@ -54,7 +54,6 @@ class PostgresServer:
             "max_prepared_transactions": "8",
             "wal_level": "logical",
             "fsync": "off",
-            "synchronous_commit": "off",
             "full_page_writes": "off",
             "shared_buffers": "'64MB'",
             "max_wal_size": "'256MB'",
@@ -155,7 +154,6 @@ class MynahServer:
     def __init__(
         self,
         upstream: str,
-        database: str = "flights",
         cache: dict[str, object] | None = None,
         rules: list[dict[str, object]] | None = None,
         listen: dict[str, object] | None = None,
@@ -164,7 +162,6 @@ class MynahServer:
         self.port = free_port()
         self.metrics_port = free_port()
         self.upstream = upstream
-        self.database = database
         self.cache = {"enabled": True, "memory": "64MB", "ttl": "5m", "max_entry": "4MB"}
         self.cache.update(cache or {})
         self.rules = rules or []
@@ -201,7 +198,6 @@ class MynahServer:
             self.process = subprocess.Popen(
                 [str(MYNAH_BINARY), "serve", "--config", str(self.configuration)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.directory,
-                env={**os.environ, "PGUSER": "postgres", "PGDATABASE": self.database},
                 start_new_session=True,
             )
         return self

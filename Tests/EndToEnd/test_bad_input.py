@@ -1,5 +1,6 @@
 """Hostile and broken clients: an error or a bounded wait, and nobody else notices."""
 
+import contextlib
 import random
 import socket
 import struct
@@ -21,8 +22,9 @@ def undisturbed(mynah):
     """Another session lives through every test here, and the process stays the same."""
     process = mynah.process.pid
     witness = RawSession.connect(mynah.port)
-    witness.run("BEGIN")
     warm(mynah, lambda: witness.value(COUNT))
+    witness.run("BEGIN")
+    assert witness.value(COUNT) == b"16"
     yield
     assert mynah.process.poll() is None and mynah.process.pid == process, mynah.log()
     assert witness.value(COUNT) == b"16"
@@ -40,8 +42,8 @@ def ending(server, data: bytes, shutdown: bool = False) -> list:
             client.send(data)
             if shutdown:
                 client.socket.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
+        except OSError:
+            pass  # refused while we were still sending
         return client.until_end()
     finally:
         client.close()
@@ -138,7 +140,8 @@ def test_a_bad_message_ends_the_session_with_a_protocol_error(mynah, session, wh
     client = session(mynah)
     client.value(COUNT)
     client.send(MESSAGES[what])
-    client.socket.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(OSError):  # It may have been closed already.
+        client.socket.shutdown(socket.SHUT_WR)
     replies = client.until_end()
     assert wire.tags(replies).strip("E") in ("", "Z"), wire.tags(replies)
     if replies:
@@ -177,12 +180,14 @@ BODIES = {
 def test_a_malformed_body_is_an_error_and_no_more(mynah, session, what):
     client = session(mynah)
     client.value(COUNT)
-    client.send(BODIES[what] + wire.sync() + wire.query(COUNT) + wire.terminate())
-    replies = client.until_end()
+    client.send(BODIES[what] + wire.sync() + wire.query(COUNT))
+    replies = []
+    try:
+        while not (wire.data_rows(replies) == [[b"16"]] and replies[-1][0] == b"Z"):
+            replies.append(client.receive())
+    except (wire.ConnectionEnded, ConnectionResetError):
+        assert wire.sqlstate(replies) is not None
     assert set(wire.tags(replies)) <= set("EZTDC123ntN"), wire.tags(replies)
-    counts = wire.data_rows(replies)
-    assert counts in ([], [[b"16"]])
-    assert counts or b"E" in [tag for tag, _ in replies]
 
 
 def test_a_stream_cut_at_any_byte_leaves_nothing_behind(mynah):

@@ -1,6 +1,5 @@
 """Start, reload, drain, and every way in which a start is refused."""
 
-import os
 import re
 import signal
 import socket
@@ -156,10 +155,10 @@ def test_a_reload_of_a_bad_file_changes_nothing_and_says_why(own_mynah, upstream
     client.close()
 
 
-def run(*arguments: str, cwd=None) -> subprocess.CompletedProcess:
+def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [str(MYNAH_BINARY), *arguments], capture_output=True, text=True, timeout=60, cwd=cwd,
-        env={**os.environ, "PGUSER": "postgres"}, stdin=subprocess.DEVNULL,
+        [str(MYNAH_BINARY), *arguments], capture_output=True, text=True, timeout=60,
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -272,7 +271,7 @@ def test_it_listens_on_ipv6_loopback(own_mynah, upstream):
 
 
 def test_the_memory_limit_holds(own_mynah, upstream):
-    server = own_mynah(upstream, cache={"memory": "1MB", "max_entry": "64KB"}).start()
+    server = own_mynah(upstream, cache={"memory": "1MB", "max_entry": "64kB"}).start()
     with RawSession.connect(server.port) as client:
         for flight in range(1, 1500):
             client.query(f"SELECT carrier, flight, tailnum, dest FROM flights WHERE flight = {flight}")

@@ -100,6 +100,7 @@ struct ReplyLedgerTests {
             return
         }
         #expect(ended === last)
+        #expect(ledger.takeHeldOver().count == 1)
         #expect(ledger.isEmpty)
     }
 
@@ -119,7 +120,52 @@ struct ReplyLedgerTests {
             return
         }
         #expect(ended === last)
+        #expect(ledger.takeHeldOver().count == 1)
         #expect(ledger.isEmpty)
+    }
+
+    @Test("a Query before the Sync of a segment that has failed is skipped like the rest of it")
+    func skipsQuery() {
+        var ledger = ReplyLedger()
+        let query = segment()
+        ledger.owe(.execute(nil))
+        ledger.owe(.query(query, nil))
+        _ = ledger.received(BackendTag.errorResponse)
+        #expect(ledger.isSkippingToSync)
+        #expect(ledger.takeSkipped().first === query)
+        #expect(ledger.isEmpty)
+    }
+
+    @Test("the end of the data of a simple COPY leaves nothing behind")
+    func simpleCopy() {
+        var ledger = ReplyLedger()
+        ledger.owe(.query(segment(), nil))
+        _ = ledger.received(BackendTag.copyInResponse)
+        ledger.copyEnded()
+        _ = ledger.received(BackendTag.commandComplete)
+        _ = ledger.received(BackendTag.readyForQuery)
+        #expect(ledger.isEmpty)
+
+        // Ended before the server had said that it begins.
+        ledger.owe(.query(segment(), nil))
+        ledger.copyEnded()
+        _ = ledger.received(BackendTag.errorResponse)
+        _ = ledger.received(BackendTag.readyForQuery)
+        #expect(ledger.isEmpty)
+    }
+
+    @Test("an error makes a Parse of the proxy's own due again, and undoes nothing")
+    func injectedParse() {
+        var ledger = ReplyLedger()
+        let injected = statement("s")
+        ledger.owe(.parse(injected, absorbed: true))
+        ledger.owe(.bind)
+        guard case .failed(let undone) = ledger.received(BackendTag.errorResponse) else {
+            Issue.record("an ErrorResponse fails the segment")
+            return
+        }
+        #expect(undone.isEmpty)
+        #expect(injected.upstreamState == .notPrepared)
     }
 
     @Test("replies to the proxy's own messages are swallowed")

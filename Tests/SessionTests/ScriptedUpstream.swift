@@ -23,11 +23,12 @@ final class ScriptedUpstream: Upstream, @unchecked Sendable {
     ) -> any UpstreamLink {
         let link = ScriptedLink(delegate: delegate)
         links.append(link)
-        if isReadyAtOnce { eventLoop.execute { delegate.upstreamReady(Self.greeting) } }
+        if isReadyAtOnce { eventLoop.execute { delegate.upstreamReady(self.greeting) } }
         return link
     }
 
-    static let greeting = UpstreamGreeting(
+    /// What links made from now on are greeted with.
+    var greeting = UpstreamGreeting(
         parameterStatuses: [.init(name: "client_encoding", value: "UTF8")],
         backendKey: BackendKey(processID: 7, secret: 8),
         settings: [
@@ -39,7 +40,10 @@ final class ScriptedUpstream: Upstream, @unchecked Sendable {
     func shutDown() async {}
 
     func waitUntilEnded(_ key: BackendKey?, database: String) async throws {
-        await withCheckedContinuation { waiting.withLock { _ = $0 }; ended.append($0) }
+        await withCheckedContinuation {
+            waiting.withLock { _ = $0 }
+            ended.append($0)
+        }
     }
 
     private let waiting = Mutex(())
@@ -85,12 +89,20 @@ final class ScriptedLink: UpstreamLink {
 
     /// One row of one text column, as a reply to a simple Query.
     func replyRow(_ value: String, status: TransactionStatus = .idle) {
-        reply { $0.writeRow(value); $0.writeReadyForQuery(status) }
+        reply {
+            $0.writeRow(value)
+            $0.writeReadyForQuery(status)
+        }
     }
 
     func replyTag(_ tag: String, status: TransactionStatus = .idle) {
-        reply { $0.writeCommandComplete(tag); $0.writeReadyForQuery(status) }
+        reply {
+            $0.writeCommandComplete(tag)
+            $0.writeReadyForQuery(status)
+        }
     }
+
+    func becomeReady(_ greeting: UpstreamGreeting) { delegate.upstreamReady(greeting) }
 
     func lose() {
         delegate.upstreamClosed(
@@ -141,6 +153,14 @@ final class ScriptedAnalyzer: StatementAnalyzer {
             StatementProfile(kind: .write, writeSet: .everythingAndCatalog)
         case "COMMIT":
             StatementProfile(kind: .transaction(.commit(chain: false)))
+        case "ROLLBACK":
+            StatementProfile(
+                kind: .transaction(
+                    sql == "ROLLBACK" ? .rollback(chain: false) : .rollbackToSavepoint))
+        case "COPY":
+            StatementProfile(kind: .write, writeSet: .relations([table.identifier]))
+        case "DEALLOCATE":
+            StatementProfile(kind: .harmless)
         case "BEGIN":
             StatementProfile(kind: .transaction(.begin(isolation: nil)))
         case "SET":

@@ -27,6 +27,11 @@ final class SessionHarness {
                 startupTimeout: .seconds(10)
             ) { _, _ in .store(timeToLive: nil) },
             metrics: ProxyMetrics(version: "test"), logger: Logger(label: "test"))
+        catalogReloaded()
+    }
+
+    /// The analyser has read the catalog as it is now.
+    func catalogReloaded() {
         let catalog = cells.cell(.catalog(database: "db"))
         upstream.scriptedAnalyzer.set(catalogVersion: catalog.current)
     }
@@ -53,6 +58,8 @@ final class HarnessClient {
     let channel: EmbeddedChannel
     private let harness: SessionHarness
     private var received = ByteBuffer()
+    /// What a CancelRequest for this session has to name.
+    private(set) var key: BackendKey?
 
     init(harness: SessionHarness) throws {
         self.harness = harness
@@ -100,6 +107,9 @@ final class HarnessClient {
                 body.moveReaderIndex(forwardBy: 2)
                 let length = body.readInteger(as: Int32.self) ?? 0
                 seen.append("D " + (body.readString(length: Int(length)) ?? ""))
+            case BackendTag.backendKeyData:
+                key = try BackendKey(decoding: body)
+                seen.append(tag)
             case BackendTag.commandComplete:
                 seen.append("C " + (body.readName() ?? ""))
             case BackendTag.readyForQuery:

@@ -66,6 +66,39 @@ struct SessionSettingsTests {
         #expect(settings.current == login)
     }
 
+    @Test("RESET ALL does not end SET LOCAL, of which the role may be one")
+    func resetAllKeepsLocal() {
+        var settings = SessionSettings(login: login)
+        settings.confirmed(.setLocal(name: "role"))
+        settings.confirmed(.resetAll)
+        #expect(!settings.isKnown)
+        settings.transactionEnded(committed: false)
+        #expect(settings.isKnown)
+    }
+
+    @Test("a savepoint's rollback is not known by the values that came before it")
+    func savepointToEqualValues() {
+        var settings = SessionSettings(login: login)
+        settings.confirmed(.set(name: "search_path", value: "a"))
+        settings.transactionEnded(committed: true)
+        settings.confirmed(.set(name: "search_path", value: "b"))
+        settings.confirmed(.set(name: "search_path", value: "a"))
+        #expect(settings.current == settings.committed)
+        settings.rolledBackToSavepoint()
+        #expect(!settings.isKnown)
+    }
+
+    @Test("SET SESSION AUTHORIZATION undoes SET ROLE: who is meant must be asked for")
+    func sessionAuthorization() {
+        var settings = SessionSettings(login: login)
+        settings.confirmed(.set(name: "role", value: "bob"))
+        settings.confirmed(.set(name: "session_authorization", value: "carol"))
+        #expect(!settings.isKnown)
+        settings.probed(["role": "none", "session_user": "carol"])
+        #expect(settings.isKnown)
+        #expect(settings.current["role"] == "none")
+    }
+
     @Test("a value as the statement spells it never equals one that the server printed")
     func spelling() {
         var spelled = SessionSettings(login: login)

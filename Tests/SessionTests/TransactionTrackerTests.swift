@@ -76,6 +76,35 @@ struct TransactionTrackerTests {
         #expect(byDefault.bypassReason == nil)
     }
 
+    @Test("a level asked for within a block, or as the new default, makes it only stricter")
+    func stricter() {
+        func sent(_ command: TransactionCommand, to transaction: inout TransactionTracker) {
+            transaction.sent(
+                StatementProfile(kind: .transaction(command)), catalogVersion: 1)
+        }
+        var transaction = TransactionTracker()
+        sent(.begin(isolation: .repeatableRead), to: &transaction)
+        transaction.ready(.inBlock, for: segment(), isLast: true)
+        sent(.setTransaction(isolation: .readCommitted), to: &transaction)
+        #expect(transaction.bypassReason == .isolationLevel)
+
+        var byDefault = TransactionTracker()
+        byDefault.defaultIsolation = .serializable
+        sent(.begin(isolation: nil), to: &byDefault)
+        byDefault.ready(.inBlock, for: segment(), isLast: true)
+        byDefault.defaultIsolation = .readCommitted
+        #expect(byDefault.bypassReason == .isolationLevel)
+
+        // COMMIT; BEGIN in one go: the first block's level is not the second's.
+        var chained = TransactionTracker()
+        chained.defaultIsolation = .serializable
+        sent(.begin(isolation: .readCommitted), to: &chained)
+        sent(.commit(chain: false), to: &chained)
+        sent(.begin(isolation: nil), to: &chained)
+        chained.ready(.inBlock, for: segment(), isLast: true)
+        #expect(chained.bypassReason == .isolationLevel)
+    }
+
     @Test("SET TRANSACTION after an unseen read must be made to fail by the server")
     func unseenReads() {
         var transaction = TransactionTracker()

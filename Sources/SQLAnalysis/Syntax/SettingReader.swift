@@ -99,7 +99,8 @@ struct SettingReader {
                     || (index > 0 && byte >= 0x30 && byte <= 0x39)
             }
         if isBare { return name }
-        return "\"" + name.split(separator: "\"", omittingEmptySubsequences: false)
+        return "\""
+            + name.split(separator: "\"", omittingEmptySubsequences: false)
             .joined(separator: "\"\"") + "\""
     }
 

@@ -19,6 +19,7 @@ struct SQLiteProfiler {
             if let control = try ControlStatementReader.read(source) {
                 return Self.profile(of: control)
             }
+            // Compiling alone would go by the schema that the connection saw last.
             let schema = try database.schema(on: connection)
             let session = EmulatedSession(
                 user: user, database: database.name, settings: [:], backendProcessID: 0,
@@ -26,7 +27,7 @@ struct SQLiteProfiler {
             if try SessionQuestions.describe(source, session: session, schema: schema) != nil {
                 return Self.questionProfile(source)
             }
-            let rewritten = SQLiteDialect.rewrite(source).sql
+            let rewritten = SQLiteText.rewrite(source).sql
             let statement = try connection.compile(rewritten)
             return profile(of: source, statement, schema)
         } catch {
@@ -79,6 +80,9 @@ struct SQLiteProfiler {
         case .resetAll: return StatementProfile(kind: .setting(.resetAll))
         case .discard(let all, _):
             return StatementProfile(kind: all ? .setting(.discardAll) : .harmless)
+        case .vacuum(rewritesFile: true, _):
+            // It may give other rowids to tables without an INTEGER PRIMARY KEY.
+            return StatementProfile(kind: .write, writeSet: .everythingAndCatalog)
         case .show, .prepare, .deallocate, .nothing, .vacuum, .unsupported:
             return StatementProfile(kind: .harmless)
         case .lockTable: return StatementProfile(kind: .locking, bypassReason: .lockingClause)
@@ -121,7 +125,7 @@ struct SQLiteProfiler {
             return StatementProfile(kind: .write, writeSet: .everythingAndCatalog)
         }
         let objects = SchemaObjects(connection: connection)
-        let reads = readSet(record, objects)
+        let reads = readSet(record, objects, schema)
         if statement.isReadOnly {
             let reason = bypassReason(source, record, reads)
             return StatementProfile(
@@ -146,7 +150,9 @@ struct SQLiteProfiler {
         var reason: BypassReason?
     }
 
-    private func readSet(_ record: AuthorizerRecord, _ objects: SchemaObjects) -> Reads {
+    private func readSet(
+        _ record: AuthorizerRecord, _ objects: SchemaObjects, _ schema: SQLiteSchema
+    ) -> Reads {
         var reads = Reads()
         for table in record.readTables.sorted() {
             switch objects.kind(of: table) {
@@ -155,8 +161,11 @@ struct SQLiteProfiler {
                 guard !reads.relations.contains(where: { $0.identifier == identifier }) else {
                     continue
                 }
+                // Where no column is read the authorizer has the statement's spelling.
+                let name =
+                    schema.relations.first { $0.name.lowercased() == identifier.rawValue }?.name
                 reads.relations.append(
-                    Relation(identifier: identifier, name: table, schema: ""))
+                    Relation(identifier: identifier, name: name ?? table, schema: ""))
             // What it reads is reported by itself.
             case .view: break
             case .systemTable: reads.reason = reads.reason ?? .systemCatalog
@@ -199,7 +208,7 @@ struct SchemaObjects {
         if ["json_each", "json_tree"].contains(lowered) { return .harmlessModule }
         let found = try? count(
             """
-            SELECT CASE WHEN type = 'view' THEN 2 WHEN sql LIKE 'create virtual%' THEN 3
+            SELECT CASE WHEN type = 'view' THEN 2 WHEN lower(sql) LIKE 'create virtual%' THEN 3
             WHEN type = 'table' THEN 1 END FROM sqlite_schema
             WHERE name = $1 COLLATE NOCASE AND type IN ('table', 'view')
             """, name)
@@ -213,10 +222,10 @@ struct SchemaObjects {
             (try? count(
                 "SELECT count(*) FROM pragma_module_list WHERE name = $1 COLLATE NOCASE", name))
             ?? 1
-        return modules ?? 1 > 0 ? .virtualTable : nil
+        return modules > 0 ? .virtualTable : nil
     }
 
-    private func count(_ sql: String, _ name: String) throws -> Int64? {
+    private func count(_ sql: String, _ name: String) throws -> Int64 {
         let statement = try connection.statement(sql)
         defer { statement.reset() }
         try statement.bind([.text(name)])

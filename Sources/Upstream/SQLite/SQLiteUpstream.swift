@@ -8,18 +8,19 @@ import Synchronization
 
 /// A SQLite database file that speaks PostgreSQL's protocol through its links.
 ///
-/// Writes by other processes are noticed within `SQLiteUpstreamSettings.externalWriteCheck` while
-/// a link is open, and before each write of our own: everything cached before is then stale.
+/// Writes by other processes are noticed within `SQLiteUpstreamSettings.externalWriteCheck` from
+/// the first link on, and before each write of our own: everything cached before is then stale.
 package final class SQLiteUpstream: Upstream {
     private let database: SQLiteDatabase
     private let sqliteAnalyzer: SQLiteAnalyzer
-    private let openLinks = Mutex(OpenLinks())
+    private let links = Mutex(Links())
 
-    private struct OpenLinks {
-        var count = 0
+    private struct Links {
         var nextProcessID: Int32 = 1
-        /// The loop on which the periodic check runs, while any link is open.
+        /// Runs from the first link to the shutdown, whether links are open or not: answers in
+        /// the cache are given to sessions that have none.
         var check: RepeatedTask?
+        var isShutDown = false
     }
 
     /// Opens the file, which must exist, and turns its write-ahead log on. Blocks for a moment:
@@ -62,14 +63,13 @@ package final class SQLiteUpstream: Upstream {
             failure = SQLiteSession.reportable(error)
         }
         let key = BackendKey(
-            processID: linkOpened(eventLoop), secret: Int32.random(in: .min ... .max))
+            processID: nextProcessID(eventLoop), secret: Int32.random(in: .min ... .max))
         let session = SQLiteSession(
             database: database, analyzer: sqliteAnalyzer, key: key, user: startup.user,
             settings: settings, replies: replies, eventLoop: eventLoop)
         return SQLiteLink(
             database: database, eventLoop: eventLoop, delegate: delegate, replyBox: box,
-            replies: replies, session: session, failure: failure
-        ) { [weak self] in self?.linkClosed() }
+            replies: replies, session: session, failure: failure)
     }
 
     package func checkReachable() async throws {
@@ -91,7 +91,10 @@ package final class SQLiteUpstream: Upstream {
 
     /// Ends the threads after what they are doing. No link can be made afterwards.
     package func shutDown() async {
-        openLinks.withLock { $0.check.take() }?.cancel()
+        links.withLock { links in
+            links.isShutDown = true
+            return links.check.take()
+        }?.cancel()
         database.readers.stop()
         for worker in [database.writer, database.analysis] {
             await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
@@ -102,15 +105,18 @@ package final class SQLiteUpstream: Upstream {
 
     // MARK: The periodic check
 
-    private func linkOpened(_ eventLoop: any EventLoop) -> Int32 {
-        openLinks.withLock { links in
-            links.count += 1
-            if links.check == nil {
+    private func nextProcessID(_ eventLoop: any EventLoop) -> Int32 {
+        links.withLock { links in
+            if links.check == nil, !links.isShutDown {
                 let interval = TimeAmount(database.settings.externalWriteCheck)
                 let pending = SharedFlag(false)
                 links.check = eventLoop.scheduleRepeatedTask(
                     initialDelay: interval, delay: interval
-                ) { [database] _ in
+                ) { [weak database] check in
+                    guard let database else {
+                        check.cancel()
+                        return
+                    }
                     // One at a time, however long the writer is busy.
                     guard !pending.exchange(true) else { return }
                     database.writer.submit { connection in
@@ -129,14 +135,6 @@ package final class SQLiteUpstream: Upstream {
             links.nextProcessID = id == Int32.max ? 1 : id + 1
             return id
         }
-    }
-
-    private func linkClosed() {
-        let check = openLinks.withLock { links -> RepeatedTask? in
-            links.count -= 1
-            return links.count == 0 ? links.check.take() : nil
-        }
-        check?.cancel()
     }
 }
 

@@ -14,7 +14,7 @@ package struct SQLiteUpstreamSettings: Sendable {
     package var lockTimeout: Duration = .seconds(5)
     /// How long SQLite waits for a lock that another process holds.
     package var busyTimeout: Duration = .seconds(5)
-    /// How often the file is checked for what other processes committed, while any link is open.
+    /// How often the file is checked for what other processes committed, from the first link on.
     package var externalWriteCheck: Duration = .milliseconds(50)
     /// Reply bytes that may wait for a client before its statement pauses.
     package var replyLimit = 1 << 20

@@ -81,28 +81,33 @@ struct BackendWatchTests {
             return true
         }
         #expect(changes.withLock { $0 } == 0)
-        try Self.restart(server)
+        let directory = try server.execute("SHOW data_directory")
+        try Self.control(server, directory, "restart")
         let deadline = ContinuousClock.now + .seconds(30)
         while changes.withLock({ $0 }) == 0, ContinuousClock.now < deadline {
             await Task.yield()
         }
         #expect(changes.withLock { $0 } == 1)
+        // The server that runs now is no child of this process.
+        try Self.control(server, directory, "stop")
     }
 
-    /// Stops and starts the server on the same port.
-    private static func restart(_ server: PostgreSQLTestServer) throws {
-        let directory = try server.execute("SHOW data_directory")
-        let version = try server.execute("SHOW server_version_num")
-        let major = (Int(version) ?? 0) / 10_000
+    /// Runs pg_ctl on the server's directory. The new server must not inherit the descriptor by
+    /// which `Process` sees a child's end, so the shell closes everything first.
+    private static func control(_ server: PostgreSQLTestServer, _ directory: String, _ verb: String)
+        throws
+    {
+        let script = """
+            for fd in $(ls /proc/$$/fd); do [ $fd -gt 2 ] && eval "exec $fd>&-"; done
+            exec "$0"/pg_ctl -D "$1" -w -m fast -l "$1"/restart.log "$2"
+            """
+        let binaries = try server.execute("SELECT setting FROM pg_config() WHERE name = 'BINDIR'")
         let asServerUser = [
             "/usr/bin/setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups",
         ]
         let command =
             (geteuid() == 0 ? asServerUser : [])
-            + [
-                "/usr/lib/postgresql/\(major)/bin/pg_ctl", "-D", directory, "-w", "-m", "fast",
-                "-l", directory + "/restart.log", "restart",
-            ]
+            + ["/bin/bash", "-c", script, binaries, directory, verb]
         let process = Process()
         process.executableURL = URL(fileURLWithPath: command[0])
         process.arguments = Array(command.dropFirst())

@@ -125,7 +125,7 @@ enum ShopSchema {
         "UPDATE customer_v SET name = 'n'", "DELETE FROM customer_v",
         "INSERT INTO stamped VALUES (4)", "UPDATE stamped SET id = 6",
         "INSERT INTO disabled VALUES (1)", "COPY plain FROM PROGRAM 'true'",
-        "INSERT INTO line (order_id) SELECT id FROM nested_v",
+        "INSERT INTO line (id) SELECT id + 100 FROM nested_v",
     ]
 
     /// Statements that run code that cannot be seen through.

@@ -53,7 +53,7 @@ final class SQLiteFixture: Sendable {
         parameters: [SessionStartup.Parameter] = []
     ) async throws -> SQLiteClient {
         let client = SQLiteClient(
-            upstream: upstream,
+            fixture: self,
             startup: SessionStartup(user: user, database: database, parameters: parameters))
         try await client.start()
         return client
@@ -81,7 +81,8 @@ final class SQLiteFixture: Sendable {
 final class SQLiteClient: UpstreamLinkDelegate, @unchecked Sendable {
     // Sendable: all state is touched on `eventLoop` only.
     let eventLoop = MultiThreadedEventLoopGroup.singleton.next()
-    private let upstream: SQLiteUpstream
+    /// Held, so that the file lives as long as a client of it.
+    private let fixture: SQLiteFixture
     private let startup: SessionStartup
     private var link: (any UpstreamLink)?
 
@@ -99,14 +100,15 @@ final class SQLiteClient: UpstreamLinkDelegate, @unchecked Sendable {
     private var waiters: [Int: Waiter] = [:]
     private var nextWaiter = 0
 
-    init(upstream: SQLiteUpstream, startup: SessionStartup) {
-        self.upstream = upstream
+    init(fixture: SQLiteFixture, startup: SessionStartup) {
+        self.fixture = fixture
         self.startup = startup
     }
 
     func start() async throws {
         eventLoop.execute { [self] in
-            link = upstream.makeLink(startup: startup, eventLoop: eventLoop, delegate: self)
+            link = fixture.upstream.makeLink(
+                startup: startup, eventLoop: eventLoop, delegate: self)
         }
         try await wait { self.greeting != nil || self.closedWith != nil }
         if let error = try await closeReason { throw error }
@@ -116,9 +118,13 @@ final class SQLiteClient: UpstreamLinkDelegate, @unchecked Sendable {
         get async throws { try await eventLoop.submit { [self] in closedWith }.get() }
     }
 
+    /// On the event loop only.
+    var closedWithNow: PostgresError? { closedWith }
+
     var greetingValue: UpstreamGreeting {
         get async throws {
-            try #require(await eventLoop.submit { [self] in greeting }.get())
+            let value = try await eventLoop.submit { [self] in greeting }.get()
+            return try #require(value)
         }
     }
 
@@ -196,7 +202,8 @@ final class SQLiteClient: UpstreamLinkDelegate, @unchecked Sendable {
                 let id = nextWaiter
                 nextWaiter += 1
                 let deadline = eventLoop.scheduleTask(in: .seconds(30)) { [self] in
-                    waiters.removeValue(forKey: id)?.continuation.resume(
+                    guard let waiter = waiters.removeValue(forKey: id) else { return }
+                    waiter.continuation.resume(
                         throwing: PostgresError(
                             .internalError, "no reply in 30 s; so far \(replies)"))
                 }
@@ -268,7 +275,7 @@ final class SQLiteClient: UpstreamLinkDelegate, @unchecked Sendable {
                 if bytes.allSatisfy({ $0 >= 0x20 && $0 < 0x7f }) {
                     return String(decoding: bytes, as: UTF8.self)
                 }
-                return "0x" + bytes.map { String($0, radix: 16, padding: 2) }.joined()
+                return "0x" + bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
             }
             return "D " + values.joined(separator: "|")
         case BackendTag.commandComplete: return "C " + (body.readNullTerminatedString() ?? "")
@@ -286,13 +293,6 @@ final class SQLiteClient: UpstreamLinkDelegate, @unchecked Sendable {
             return "S \(name)=\(body.readNullTerminatedString() ?? "")"
         default: return tag
         }
-    }
-}
-
-extension String {
-    fileprivate init(_ byte: UInt8, radix: Int, padding: Int) {
-        let digits = String(byte, radix: radix)
-        self = String(repeating: "0", count: max(0, padding - digits.count)) + digits
     }
 }
 

@@ -15,7 +15,8 @@ import Testing
     func wholeCycle() async throws {
         let client = try await SQLiteFixture(schema).client()
         client.send { buffer in
-            ParseMessage(statement: "s", query: "SELECT t, f FROM n WHERE i = $1").write(to: &buffer)
+            ParseMessage(statement: "s", query: "SELECT t, f FROM n WHERE i = $1").write(
+                to: &buffer)
             DescribeMessage(target: .statement, name: "s").write(to: &buffer)
             BindMessage(
                 portal: "p", statement: "s", parameters: [ByteBuffer(string: "2")]

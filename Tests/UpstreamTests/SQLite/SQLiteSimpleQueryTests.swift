@@ -29,13 +29,16 @@ import Testing
             ])
         #expect(try await client.query("UPDATE item SET stock = 5") == ["C UPDATE 4", "Z I"])
         #expect(
-            try await client.query("UPDATE item SET stock = 1 WHERE id = 99") == ["C UPDATE 0", "Z I"])
+            try await client.query("UPDATE item SET stock = 1 WHERE id = 99") == [
+                "C UPDATE 0", "Z I",
+            ])
         #expect(
             try await client.query("DELETE FROM item WHERE id > 2 RETURNING name") == [
                 "T name:text", "D fig", "D nut", "C DELETE 2", "Z I",
             ])
         #expect(try await client.query("CREATE TABLE t (a int)") == ["C CREATE TABLE", "Z I"])
-        #expect(try await client.query("CREATE UNIQUE INDEX i ON t (a)") == ["C CREATE INDEX", "Z I"])
+        #expect(
+            try await client.query("CREATE UNIQUE INDEX i ON t (a)") == ["C CREATE INDEX", "Z I"])
         #expect(try await client.query("DROP TABLE t") == ["C DROP TABLE", "Z I"])
     }
 
@@ -97,7 +100,7 @@ import Testing
             ("SET nosuch = 1", "42704"), ("SHOW nosuch", "42704"),
             ("SET client_encoding = 'LATIN1'", "0A000"), ("EXECUTE nosuch", "26000"),
             ("SAVEPOINT s", "25P01"), ("SELECT \"nope\" FROM item", "42703"),
-            ("SELECT $1", "42P02"),
+            ("SELECT $1", "42P02"), ("SELECT $1000000000", "54000"),
         ])
     func errors(sql: String, state: String) async throws {
         let client = try await SQLiteFixture(schema).client()
@@ -109,11 +112,22 @@ import Testing
     func columnNames() async throws {
         let client = try await SQLiteFixture(schema).client()
         let replies = try await client.query(
-            "SELECT 1, count(*), max(price), coalesce(sku, ''), id + 1, name || 'x', id = 1 FROM item")
+            "SELECT 1, count(*), max(price), coalesce(sku, ''), id + 1, name || 'x', id = 1 FROM item"
+        )
         #expect(
             replies.first
-                == "T ?column?:int8,count:int8,max:numeric,coalesce:varchar,?column?:int8,?column?:text,?column?:bool"
+                == "T ?column?:int4,count:int8,max:numeric,coalesce:text,?column?:int8,?column?:text,?column?:bool"
         )
+    }
+
+    @Test("TRUNCATE empties its table, and EXPLAIN shows the query plan")
+    func truncateAndExplain() async throws {
+        let client = try await SQLiteFixture(schema).client()
+        let plan = try await client.query("EXPLAIN SELECT name FROM item WHERE id = 1")
+        #expect(plan.contains { $0.contains("SEARCH item USING INTEGER PRIMARY KEY") })
+        #expect(plan.suffix(2) == ["C EXPLAIN", "Z I"])
+        #expect(try await client.query("TRUNCATE TABLE item") == ["C TRUNCATE TABLE", "Z I"])
+        #expect(try await client.query("SELECT count(*) FROM item").contains("D 0"))
     }
 
     @Test("Values are shown as PostgreSQL prints them")

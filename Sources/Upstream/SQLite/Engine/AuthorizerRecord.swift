@@ -70,8 +70,9 @@ final class AuthorizerRecord {
         case SQLITE_PRAGMA:
             let name = (first ?? "").lowercased()
             pragmas.insert(name)
-            guard Self.readablePragmas.contains(name)
-                || (second == nil && Self.argumentlessPragmas.contains(name))
+            guard
+                Self.readablePragmas.contains(name)
+                    || (second == nil && Self.argumentlessPragmas.contains(name))
             else {
                 refusal = .pragma
                 return SQLITE_DENY

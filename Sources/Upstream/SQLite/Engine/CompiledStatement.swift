@@ -7,12 +7,19 @@ final class CompiledStatement {
     /// Tells SQLite to copy the bound bytes before the call returns.
     private static let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
 
+    /// A result column as SQLite has it.
+    struct Column: Hashable, Sendable {
+        let name: String
+        let declaredType: String?
+    }
+
     let handle: OpaquePointer
     let sql: String
     /// What compiling it touched; grows when SQLite compiles it again after a schema change.
     let record: AuthorizerRecord
     /// For each of SQLite's parameters in order, which `$n` it is (one-based).
     let parameterNumbers: [Int]
+    private var knownShape: (compilations: Int32, columns: [Column])?
 
     init(handle: OpaquePointer, sql: String, record: AuthorizerRecord) {
         self.handle = handle
@@ -35,6 +42,18 @@ final class CompiledStatement {
     var parameterCount: Int { parameterNumbers.max() ?? 0 }
     var columnCount: Int { Int(sqlite3_column_count(handle)) }
     var isReadOnly: Bool { sqlite3_stmt_readonly(handle) != 0 }
+
+    /// The result columns, of the last time that SQLite compiled the statement: it does so again,
+    /// in the first step, when it finds that the schema has changed.
+    var shape: [Column] {
+        let compilations = sqlite3_stmt_status(handle, SQLITE_STMTSTATUS_REPREPARE, 0)
+        if let knownShape, knownShape.compilations == compilations { return knownShape.columns }
+        let columns = (0..<columnCount).map {
+            Column(name: columnName($0), declaredType: declaredType($0))
+        }
+        knownShape = (compilations, columns)
+        return columns
+    }
 
     func columnName(_ column: Int) -> String {
         sqlite3_column_name(handle, Int32(column)).map { String(cString: $0) } ?? ""

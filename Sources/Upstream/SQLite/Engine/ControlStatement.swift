@@ -109,7 +109,9 @@ enum ControlStatementReader {
                 arguments: try (fields["params"]?.elements ?? []).map(ConstantReader.value))
         case "DeallocateStmt": return .deallocate(name: fields["name"]?.text)
         case "ClosePortalStmt":
-            guard let name = fields["portalname"]?.text else { return .nothing(tag: "CLOSE CURSOR ALL") }
+            guard let name = fields["portalname"]?.text else {
+                return .nothing(tag: "CLOSE CURSOR ALL")
+            }
             throw PostgresError(.invalidCursorName, "cursor \"\(name)\" does not exist")
         case "UnlistenStmt": return .nothing(tag: "UNLISTEN")
         case "LockStmt": return .lockTable
@@ -233,8 +235,9 @@ enum ControlStatementReader {
             case .punctuation(UInt8(ascii: "(")): depth += 1
             case .punctuation(UInt8(ascii: ")")): depth -= 1
             case .keyword where depth == 0:
-                guard String(decoding: bytes[token.start..<token.end], as: UTF8.self)
-                    .uppercased() == "AS"
+                guard
+                    String(decoding: bytes[token.start..<token.end], as: UTF8.self)
+                        .uppercased() == "AS"
                 else { continue }
                 let statement = String(decoding: bytes[token.end...], as: UTF8.self)
                 return .prepare(

@@ -5,10 +5,11 @@ enum FunctionTypes {
     static func result(of name: String, arguments: [PostgresType?]) -> PostgresType? {
         let first = arguments.first ?? nil
         switch name {
-        case "count", "length", "char_length", "character_length", "octet_length", "instr",
-            "strpos", "row_number", "rank", "dense_rank", "unicode", "ascii", "sign",
-            "changes", "total_changes", "last_insert_rowid", "random", "ntile", "unixepoch",
-            "json_array_length", "position":
+        case "length", "char_length", "character_length", "octet_length", "instr", "strpos",
+            "position", "unicode", "ascii", "ntile", "json_array_length":
+            return .int4
+        case "count", "row_number", "rank", "dense_rank", "sign", "changes", "total_changes",
+            "last_insert_rowid", "random", "unixepoch":
             return .int8
         case "sum":
             switch first {
@@ -24,7 +25,8 @@ enum FunctionTypes {
         case "abs", "min", "max", "lag", "lead", "first_value", "last_value", "nth_value",
             "nullif", "greatest", "least", "likely", "unlikely":
             return first
-        case "round", "ceil", "ceiling", "floor", "trunc": return first == .numeric ? .numeric : .float8
+        case "round", "ceil", "ceiling", "floor", "trunc":
+            return first == .numeric ? .numeric : .float8
         case "ifnull", "coalesce": return arguments.compactMap { $0 }.first
         case "iif":
             let branches = arguments.dropFirst().compactMap { $0 }

@@ -16,11 +16,15 @@ final class PlanMemo: Sendable {
         self.capacity = max(2, capacity)
     }
 
-    /// The plan of `source` as of `epoch`; nil where there is none or the schema has changed.
-    func plan(of source: String, epoch: UInt64) -> StatementPlan? {
+    /// The plan of `source` for the schema of that version; nil where there is none.
+    func plan(of source: String, schemaVersion: Int64) -> StatementPlan? {
         state.withLock { state in
-            if let plan = state.plans[source] { return plan.schemaEpoch == epoch ? plan : nil }
-            guard let plan = state.previous[source], plan.schemaEpoch == epoch else { return nil }
+            if let plan = state.plans[source] {
+                return plan.schemaVersion == schemaVersion ? plan : nil
+            }
+            guard let plan = state.previous[source], plan.schemaVersion == schemaVersion else {
+                return nil
+            }
             insert(plan, &state)
             return plan
         }

@@ -8,13 +8,16 @@ final class SQLiteConnection: @unchecked Sendable {
     // Sendable: handed to jobs on its worker's thread only; SQLite's own mutexes are on as well.
     let handle: OpaquePointer
     let isReadOnly: Bool
-    private let busyTimeout: Duration
+    /// How long a call waits for another connection's lock.
+    private var busyTimeout: Duration
 
     /// Compiled statements by their text, and the texts by last use.
     private var statements: [String: CompiledStatement] = [:]
     private var uses: [String: UInt64] = [:]
     private var clock: UInt64 = 0
     static let statementLimit = 256
+    /// Of the schema that `statements` were compiled with; nil before the first look.
+    private var schemaVersion: Int64?
 
     /// Where the authorizer writes to while a statement is compiled or run.
     private var record: AuthorizerRecord?
@@ -97,6 +100,32 @@ final class SQLiteConnection: @unchecked Sendable {
         return true
     }
 
+    // MARK: The schema
+
+    /// Sees to it that what is compiled from now on, and what is kept compiled, is of the schema
+    /// that the file has now (in a transaction: that the transaction sees), and returns that
+    /// schema's version. Compiling a statement does not look at the file by itself; running it
+    /// does, when its columns have been announced already.
+    /// https://www.sqlite.org/pragma.html#pragma_schema_version
+    @discardableResult
+    func refreshSchema() throws -> Int64 {
+        let version = try integer("PRAGMA schema_version") ?? 0
+        guard version != schemaVersion else { return version }
+        for (sql, statement) in statements where sqlite3_stmt_busy(statement.handle) == 0 {
+            statements[sql] = nil
+            uses[sql] = nil
+        }
+        // Running anything that was compiled with the old schema makes SQLite read the new one.
+        _ = try integer("SELECT rootpage FROM sqlite_schema LIMIT 1")
+        schemaVersion = version
+        return version
+    }
+
+    /// To be called when a schema change is rolled back: the next one gets the same version.
+    func forgetSchemaVersion() {
+        schemaVersion = nil
+    }
+
     // MARK: Statements
 
     /// The compiled form of `sql` (one statement), from the cache where it is there and not in
@@ -121,7 +150,9 @@ final class SQLiteConnection: @unchecked Sendable {
         // A quarter at once, so that a stream of new texts does not search each time.
         let oldest = uses.sorted { $0.value < $1.value }.prefix(Self.statementLimit / 4)
         for (sql, _) in oldest {
-            if let statement = statements[sql], sqlite3_stmt_busy(statement.handle) != 0 { continue }
+            if let statement = statements[sql], sqlite3_stmt_busy(statement.handle) != 0 {
+                continue
+            }
             statements[sql] = nil
             uses[sql] = nil
         }
@@ -178,8 +209,9 @@ final class SQLiteConnection: @unchecked Sendable {
         default:
             let error = SQLiteFailure.error(of: handle, code: code)
             sqlite3_reset(statement.handle)
-            if cancellation?.isRequested == true, error.sqlState == .queryCanceled
-                || error.sqlState == .lockNotAvailable
+            if cancellation?.isRequested == true,
+                error.sqlState == .queryCanceled
+                    || error.sqlState == .lockNotAvailable
             {
                 throw cancellation?.error ?? error
             }
@@ -213,6 +245,14 @@ final class SQLiteConnection: @unchecked Sendable {
     func configure(_ pragma: String) throws {
         let code = sqlite3_exec(handle, pragma, nil, nil, nil)
         guard code == SQLITE_OK else { throw SQLiteFailure.error(of: handle, code: code) }
+    }
+
+    /// Runs `body` with another limit on the wait for locks.
+    func withBusyTimeout(_ timeout: Duration, _ body: () throws -> Void) rethrows {
+        let usual = busyTimeout
+        busyTimeout = timeout
+        defer { busyTimeout = usual }
+        try body()
     }
 
     /// Whether a transaction begun with BEGIN is open.

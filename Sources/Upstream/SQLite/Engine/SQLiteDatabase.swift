@@ -21,9 +21,8 @@ final class SQLiteDatabase: Sendable {
     let foreignWrites: ForeignWriteDetector
     let logger: Logger
 
-    /// Grows with every schema change that this process made or noticed.
-    private let schemaEpochWord = Atomic<UInt64>(1)
-    private let schemas = Mutex<(epoch: UInt64, schema: SQLiteSchema)?>(nil)
+    private let wasReplaced = Atomic(false)
+    private let schemas = Mutex<(version: Int64, schema: SQLiteSchema)?>(nil)
 
     /// Throws a `PostgresError` that an operator can act on, where the file is missing, is not a
     /// SQLite database, or cannot be opened.
@@ -32,17 +31,24 @@ final class SQLiteDatabase: Sendable {
         var isReadOnly = access(path, W_OK) != 0
         do {
             try Self.prepareFile(path, readOnly: isReadOnly, settings)
-        } catch let error as PostgresError where !isReadOnly && error.sqlState == .readOnlyTransaction {
+        } catch let error as PostgresError
+            where !isReadOnly && error.sqlState == .readOnlyTransaction
+        {
             // Writable by its permissions but not in fact: a read-only file system.
             isReadOnly = true
             try Self.prepareFile(path, readOnly: true, settings)
         }
-        let name = settings.databaseName
+        let name =
+            settings.databaseName
             ?? URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
         let readOnly = isReadOnly
         let busyTimeout = settings.busyTimeout
         let openReader: @Sendable () throws -> SQLiteConnection = {
-            try SQLiteConnection(path: path, readOnly: true, busyTimeout: busyTimeout)
+            let connection = try SQLiteConnection(
+                path: path, readOnly: true, busyTimeout: busyTimeout)
+            // Readers are opened as they are needed: not on a file put there meanwhile.
+            guard try FileIdentity(path: path) == identity else { throw Self.replaced }
+            return connection
         }
         self.path = path
         self.name = name
@@ -77,19 +83,25 @@ final class SQLiteDatabase: Sendable {
         if !readOnly { try connection.configure("PRAGMA journal_mode = WAL") }
     }
 
-    var schemaEpoch: UInt64 { schemaEpochWord.load(ordering: .sequentiallyConsistent) }
-
-    func schemaChanged() {
-        schemaEpochWord.add(1, ordering: .sequentiallyConsistent)
+    /// Throws once another file lies at the path: what is still open has no name any more, and
+    /// what would be written to it would be lost.
+    func checkNotReplaced() throws {
+        guard wasReplaced.load(ordering: .relaxed) else { return }
+        throw Self.replaced
     }
 
-    /// The schema as of `connection`, read once per schema epoch.
+    private static let replaced = PostgresError(
+        "58030", "the SQLite database file was replaced while it was in use",
+        hint: "Restart the proxy to use the new file.")
+
+    /// The schema as `connection` sees it, read once per version. Not for a transaction that has
+    /// changed it.
     func schema(on connection: SQLiteConnection) throws -> SQLiteSchema {
-        let epoch = schemaEpoch
-        if let known = schemas.withLock({ $0 }), known.epoch == epoch { return known.schema }
+        let version = try connection.refreshSchema()
+        if let known = schemas.withLock({ $0 }), known.version == version { return known.schema }
         let schema = try SQLiteSchema.load(from: connection.handle)
         // Not that of a transaction which has changed it and may yet roll back.
-        if !connection.isInTransaction { schemas.withLock { $0 = (epoch, schema) } }
+        if !connection.isInTransaction { schemas.withLock { $0 = (version, schema) } }
         return schema
     }
 
@@ -98,17 +110,23 @@ final class SQLiteDatabase: Sendable {
     /// the commits of the connection that asks.
     ///
     /// What this promises: after a foreign commit, answers cached before it are served for no
-    /// longer than `externalWriteCheck` plus the time of one check while any link is open; a write
-    /// through the proxy always looks first, after it has taken the write lock.
+    /// longer than `externalWriteCheck` plus the time of one check; a write through the proxy always
+    /// looks first, after it has taken the write lock.
     func checkForeignWrites(_ connection: SQLiteConnection, isWriting: Bool = false) throws {
         // Inside a write transaction nobody else can commit, and its beginning has looked.
         guard isWriting || !connection.isInTransaction else { return }
         let change = try foreignWrites.check(connection)
         guard change != .none else { return }
-        if change == .schema || change == .file { schemaChanged() }
+        if change == .file { wasReplaced.store(true, ordering: .sequentiallyConsistent) }
         cells.invalidate(catalogToo: change != .data)
         if change == .file {
             logger.error("the SQLite database file was replaced; restart to use the new one")
         }
+    }
+
+    deinit {
+        readers.stop()
+        writer.stop()
+        analysis.stop()
     }
 }

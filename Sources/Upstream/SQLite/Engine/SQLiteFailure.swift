@@ -12,7 +12,8 @@ enum SQLiteFailure {
         let extended = sqlite3_extended_errcode(connection)
         let code = code ?? extended
         let text = String(cString: sqlite3_errmsg(connection))
-        var error = error(code: code == code & 0xff ? (extended & 0xff == code ? extended : code) : code,
+        var error = error(
+            code: code == code & 0xff ? (extended & 0xff == code ? extended : code) : code,
             message: text)
         if error.sqlState == .syntaxError || error.sqlState == .undefinedColumn, let sql {
             error.position = position(sqlite3_error_offset(connection), in: sql)
@@ -99,18 +100,23 @@ enum SQLiteFailure {
             }
         }
         if message.hasSuffix(" already exists") {
-            return PostgresError("42P07", message.replacing("table ", with: "relation ", maxReplacements: 1))
+            return PostgresError(
+                "42P07", message.replacing("table ", with: "relation ", maxReplacements: 1))
         }
         if message.hasPrefix("near ") || message.hasPrefix("unrecognized token")
             || message == "incomplete input"
         {
-            return PostgresError(.syntaxError, message.hasPrefix("near ")
-                ? reorderedSyntaxError(message) : message)
+            return PostgresError(
+                .syntaxError,
+                message.hasPrefix("near ")
+                    ? reorderedSyntaxError(message) : message)
         }
         if message.hasPrefix("wrong number of arguments to function") {
             return PostgresError("42883", message)
         }
-        if message.contains("values for") && message.contains("columns") {
+        if message.contains("values for") && message.contains("columns")
+            || message.hasSuffix("do not have the same number of result columns")
+        {
             return PostgresError(.syntaxError, message)
         }
         if message.hasPrefix("misuse of aggregate") {
@@ -135,7 +141,7 @@ enum SQLiteFailure {
 
     /// `near "x": syntax error` in PostgreSQL's order.
     private static func reorderedSyntaxError(_ message: String) -> String {
-        guard let range = split(message, ": ") , range.1 == "syntax error" else { return message }
+        guard let range = split(message, ": "), range.1 == "syntax error" else { return message }
         return "syntax error at or \(range.0)"
     }
 
@@ -145,7 +151,8 @@ enum SQLiteFailure {
         else { return PostgresError("23502", message) }
         return PostgresError(
             "23502",
-            "null value in column \"\(column)\" of relation \"\(table)\" violates not-null constraint")
+            "null value in column \"\(column)\" of relation \"\(table)\" violates not-null constraint"
+        )
     }
 
     private static func constraint(

@@ -141,7 +141,9 @@ struct SessionSettings: Sendable {
         let lowered = value.lowercased()
         switch canonical {
         case "client_encoding":
-            guard ["utf8", "utf-8", "unicode", "sql_ascii"].contains(lowered) else {
+            // PostgreSQL compares the letters and digits of an encoding's name alone.
+            let encoding = lowered.filter { $0.isASCII && ($0.isLetter || $0.isNumber) }
+            guard ["utf8", "unicode", "sqlascii"].contains(encoding) else {
                 throw unsupported(canonical, "UTF8")
             }
             return (canonical, "UTF8")

@@ -15,6 +15,8 @@ final class StatementPlan: Sendable {
     struct SQLPlan: Sendable {
         /// In SQLite's dialect.
         let sql: String
+        /// What SQLite's result looked like: a compiled statement with another one is not this.
+        let shape: [CompiledStatement.Column]
         let isReadOnly: Bool
         let changesSchema: Bool
         /// FOR UPDATE and its like: taken by owning the writer.
@@ -28,17 +30,18 @@ final class StatementPlan: Sendable {
     let columns: [ResultColumn]
     /// For `$1…$n`; 0 where nothing is known.
     let parameterTypes: [UInt32]
-    let schemaEpoch: UInt64
+    /// The version of the schema that it was made from, as `SQLiteConnection.refreshSchema` tells.
+    let schemaVersion: Int64
 
     init(
         source: String, action: Action, columns: [ResultColumn] = [],
-        parameterTypes: [UInt32] = [], schemaEpoch: UInt64
+        parameterTypes: [UInt32] = [], schemaVersion: Int64
     ) {
         self.source = source
         self.action = action
         self.columns = columns
         self.parameterTypes = parameterTypes
-        self.schemaEpoch = schemaEpoch
+        self.schemaVersion = schemaVersion
     }
 
     /// Whether it may run in a failed transaction block.

@@ -6,21 +6,23 @@ import SQLAnalysis
 struct StatementPlanner {
     let connection: SQLiteConnection
     let schema: SQLiteSchema
-    let epoch: UInt64
+    /// As the connection was told by `refreshSchema`.
+    let schemaVersion: Int64
 
     func plan(_ source: String, session: EmulatedSession) throws -> StatementPlan {
         if let control = try ControlStatementReader.read(source) {
             return StatementPlan(
                 source: source, action: .control(control), columns: Self.columns(of: control),
-                schemaEpoch: epoch)
+                schemaVersion: schemaVersion)
         }
         if let described = try SessionQuestions.describe(
-            source, session: session, schema: schema) {
+            source, session: session, schema: schema)
+        {
             return StatementPlan(
                 source: source, action: .emulated,
                 columns: described.columns.map {
                     ResultColumn(name: $0.name, type: PostgresType(oid: $0.typeOID) ?? .text)
-                }, parameterTypes: described.parameters, schemaEpoch: epoch)
+                }, parameterTypes: described.parameters, schemaVersion: schemaVersion)
         }
         return try sqlPlan(source)
     }
@@ -34,7 +36,7 @@ struct StatementPlanner {
     }
 
     private func sqlPlan(_ source: String) throws -> StatementPlan {
-        let rewritten = SQLiteDialect.rewrite(source)
+        let rewritten = SQLiteText.rewrite(source)
         let statement: CompiledStatement
         do {
             statement = try connection.compile(rewritten.sql)
@@ -42,6 +44,10 @@ struct StatementPlanner {
             // A position in the rewritten text says nothing about the client's.
             if rewritten.sql != source { error.position = nil }
             throw error
+        }
+        // The protocol counts them in 16 bits; SQLite takes any number for a name.
+        guard statement.parameterCount <= Int(UInt16.max) else {
+            throw PostgresError(.programLimitExceeded, "a parameter number is above 65535")
         }
         let words = StatementSplitter.leadingWords(source)
         let tree = (try? PgQuery.parse(source))?.first?.tree
@@ -62,11 +68,11 @@ struct StatementPlanner {
             source: source,
             action: .sql(
                 .init(
-                    sql: rewritten.sql, isReadOnly: statement.isReadOnly,
+                    sql: rewritten.sql, shape: statement.shape, isReadOnly: statement.isReadOnly,
                     changesSchema: statement.record.changesSchema,
                     takesLock: StatementSplitter.hasLockingClause(source), tag: tag)),
             columns: columns(of: statement, targets), parameterTypes: parameterTypes,
-            schemaEpoch: epoch)
+            schemaVersion: schemaVersion)
     }
 
     // MARK: Columns
@@ -112,9 +118,11 @@ struct StatementPlanner {
 
     private func columnType(_ table: String, _ column: String) -> PostgresType? {
         for relation in schema.relations where relation.name.lowercased() == table.lowercased() {
-            guard let found = relation.columns.first(where: {
-                $0.name.lowercased() == column.lowercased()
-            }) else { return nil }
+            guard
+                let found = relation.columns.first(where: {
+                    $0.name.lowercased() == column.lowercased()
+                })
+            else { return nil }
             // A view's computed column has no declared type.
             if found.declaredType.isEmpty { return nil }
             return PostgresType(oid: found.type.typeOID)

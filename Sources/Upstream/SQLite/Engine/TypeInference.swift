@@ -138,7 +138,8 @@ struct TypeInference {
                 _ = select(query, scope)
             }
         }
-        scope.sources.append(Source(alias: alias(fields["relation"], table), columns: .table(table)))
+        scope.sources.append(
+            Source(alias: alias(fields["relation"], table), columns: .table(table)))
         if let conflict = fields["onConflictClause"] {
             let scope = Scope(outer: scope)
             scope.sources.append(Source(alias: "excluded", columns: .table(table)))
@@ -152,7 +153,8 @@ struct TypeInference {
         let scope = Scope(outer: outer)
         with(fields, scope)
         guard let table = fields["relation"]?["relname"]?.text else { return [] }
-        scope.sources.append(Source(alias: alias(fields["relation"], table), columns: .table(table)))
+        scope.sources.append(
+            Source(alias: alias(fields["relation"], table), columns: .table(table)))
         for item in fields["fromClause"]?.elements ?? [] { from(item, scope) }
         assignments(fields["targetList"], table, scope)
         condition(fields["whereClause"], scope)
@@ -163,7 +165,8 @@ struct TypeInference {
         let scope = Scope(outer: outer)
         with(fields, scope)
         guard let table = fields["relation"]?["relname"]?.text else { return [] }
-        scope.sources.append(Source(alias: alias(fields["relation"], table), columns: .table(table)))
+        scope.sources.append(
+            Source(alias: alias(fields["relation"], table), columns: .table(table)))
         for item in fields["usingClause"]?.elements ?? [] { from(item, scope) }
         condition(fields["whereClause"], scope)
         return targetList(fields["returningList"], scope)
@@ -185,7 +188,8 @@ struct TypeInference {
 
     private mutating func with(_ fields: SyntaxTree, _ scope: Scope) {
         for table in fields["withClause"]?["ctes"]?.elements ?? [] {
-            guard let table = table.fields(of: "CommonTableExpr"), let name = table["ctename"]?.text,
+            guard let table = table.fields(of: "CommonTableExpr"),
+                let name = table["ctename"]?.text,
                 let query = table["ctequery"]
             else { continue }
             let aliases = table["aliascolnames"]?.names ?? []
@@ -338,7 +342,7 @@ struct TypeInference {
 
     private func constant(_ fields: SyntaxTree) -> PostgresType? {
         if fields["isnull"]?.isTrue == true { return nil }
-        if fields["ival"] != nil { return .int8 }
+        if fields["ival"] != nil { return .int4 }
         if let text = fields["fval"]?["fval"]?.text {
             // SQLite has no decimal literal: it is a double.
             return Int64(text) == nil ? .float8 : .int8
@@ -394,9 +398,11 @@ struct TypeInference {
         default: return .bool
         }
         switch name {
-        case "=", "<>", "!=", "<", "<=", ">", ">=", "~", "~*", "!~", "!~*", "~~", "!~~": return .bool
+        case "=", "<>", "!=", "<", "<=", ">", ">=", "~", "~*", "!~", "!~*", "~~", "!~~":
+            return .bool
         case "||": return .text
-        case "+", "-", "*", "/", "%": return Self.arithmetic(leftType, rightType, isUnary: left == nil)
+        case "+", "-", "*", "/", "%":
+            return Self.arithmetic(leftType, rightType, isUnary: left == nil)
         case "&", "|", "#", "<<", ">>": return .int8
         case "->": return leftType == .jsonb ? .jsonb : .json
         case "->>": return .text

@@ -59,11 +59,14 @@ enum ParameterDecoder {
         return result
     }
 
+    static let invalidText = PostgresError(
+        "22021", "invalid byte sequence for encoding \"UTF8\"")
+
     static func string(_ bytes: ByteBuffer) throws -> String {
         guard let text = String(validating: bytes.readableBytesView, as: UTF8.self),
             !bytes.readableBytesView.contains(0)
         else {
-            throw PostgresError("22021", "invalid byte sequence for encoding \"UTF8\"")
+            throw invalidText
         }
         return text
     }

@@ -20,7 +20,6 @@ final class SQLiteLink: UpstreamLink, @unchecked Sendable {
     private weak var delegate: (any UpstreamLinkDelegate)?
     private let session: SQLiteSession
     private let replies: ReplyStream
-    private let onClose: @Sendable () -> Void
 
     private var state = State.starting
     private var received = ByteBuffer()
@@ -41,15 +40,13 @@ final class SQLiteLink: UpstreamLink, @unchecked Sendable {
     /// - Parameter failure: why the session cannot be had; told instead of the greeting.
     init(
         database: SQLiteDatabase, eventLoop: any EventLoop, delegate: any UpstreamLinkDelegate,
-        replyBox: ReplyBox, replies: ReplyStream, session: SQLiteSession, failure: PostgresError?,
-        onClose: @escaping @Sendable () -> Void
+        replyBox: ReplyBox, replies: ReplyStream, session: SQLiteSession, failure: PostgresError?
     ) {
         self.database = database
         self.eventLoop = eventLoop
         self.delegate = delegate
         self.replies = replies
         self.session = session
-        self.onClose = onClose
         replyBox.link = self
         // Not before the caller has the link in its hands.
         eventLoop.execute { [self] in
@@ -61,7 +58,7 @@ final class SQLiteLink: UpstreamLink, @unchecked Sendable {
     private func start() {
         guard state == .starting else { return }
         database.writer.submit { [self] connection in
-            // What other processes committed while no link was open is noticed before the first
+            // What other processes committed since the last check is noticed before the first
             // answer of this one can be served.
             let result = connection.flatMap { connection in
                 Result { try self.database.checkForeignWrites(connection) }
@@ -88,7 +85,6 @@ final class SQLiteLink: UpstreamLink, @unchecked Sendable {
         guard state == .starting || state == .open else { return }
         state = .closed
         replies.close()
-        onClose()
         var fatal = error
         fatal.severity = .fatal
         delegate?.upstreamClosed(fatal, mayStillRun: false)
@@ -318,7 +314,6 @@ final class SQLiteLink: UpstreamLink, @unchecked Sendable {
             keptReader = nil
             database.readers.release(reader)
         }
-        onClose()
     }
 }
 

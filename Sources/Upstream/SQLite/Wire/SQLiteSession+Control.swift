@@ -142,5 +142,7 @@ extension SQLiteSession {
             if rewritesFile { try place.connection.vacuum() }
             if analyzes { try place.connection.execute("ANALYZE") }
         }
+        try database.foreignWrites.schemaChangedByUs(place.connection)
+        database.cells.invalidate(catalogToo: true)
     }
 }

@@ -14,15 +14,21 @@ extension SQLiteSession {
 
     /// The plan of `source`, remembered from any session or made here.
     func plan(_ source: String) throws -> StatementPlan {
-        let epoch = database.schemaEpoch
+        try database.checkNotReplaced()
+        let connection = try place.connection
+        let version = try connection.refreshSchema()
         // A transaction that has changed the schema sees its own.
         let isPrivate = transaction.changedSchema
-        if !isPrivate, let known = database.plans.plan(of: source, epoch: epoch) { return known }
-        let place = try place
+        if !isPrivate,
+            let known = database.plans.plan(of: source, schemaVersion: version)
+        {
+            return known
+        }
         let planner = StatementPlanner(
-            connection: place.connection, schema: try schema(on: place.connection), epoch: epoch)
+            connection: connection, schema: try schema(on: connection), schemaVersion: version)
         let plan = try planner.plan(source, session: emulatedSession)
-        if !isPrivate, database.schemaEpoch == epoch { database.plans.remember(plan) }
+        // A snapshot's schema may be an old one.
+        if !isPrivate, !transaction.holdsSnapshot { database.plans.remember(plan) }
         return plan
     }
 
@@ -34,25 +40,32 @@ extension SQLiteSession {
     /// In a failed block only its end is accepted.
     func checkNotFailed(_ plan: StatementPlan?) throws {
         guard transaction.status == .failed, plan?.endsFailedTransaction != true else { return }
-        throw PostgresError(
-            .inFailedTransaction,
-            "current transaction is aborted, commands ignored until end of transaction block")
+        throw Self.failedBlock
     }
+
+    static let failedBlock = PostgresError(
+        .inFailedTransaction,
+        "current transaction is aborted, commands ignored until end of transaction block")
 
     /// Makes sure that a statement prepared before a schema change still is what was announced.
     func revalidated(_ statement: PreparedStatement) throws -> PreparedStatement {
-        guard let plan = statement.plan,
-            plan.schemaEpoch != database.schemaEpoch || transaction.changedSchema
-        else { return statement }
+        guard let plan = statement.plan else { return statement }
+        if case .control = plan.action { return statement }
+        let version = try place.connection.refreshSchema()
+        guard plan.schemaVersion != version || transaction.changedSchema else { return statement }
         let fresh = try self.plan(plan.source)
-        guard fresh.columns == plan.columns else {
-            throw PostgresError(
-                .featureNotSupported, "cached plan must not change result type")
-        }
+        guard fresh.columns == plan.columns else { throw Self.changedResultType }
         var statement = statement
         statement.plan = fresh
         return statement
     }
+
+    static let changedResultType = PostgresError(
+        .featureNotSupported, "cached plan must not change result type")
+
+    /// Thrown before anything of a statement was done or told: its plan is of another schema than
+    /// the one that it found.
+    struct StalePlan: Error {}
 
     // MARK: Running
 
@@ -116,15 +129,12 @@ extension SQLiteSession {
         case .notStarted:
             try prepareToRun(plan)
             let connection = try place.connection
+            try connection.refreshSchema()
             let cursor = try connection.statement(plan.sql)
-            guard cursor.columnCount == portal.encoder.columns.count else {
-                throw PostgresError(
-                    .featureNotSupported, "cached plan must not change result type")
-            }
+            guard cursor.shape == plan.shape else { throw StalePlan() }
             try cursor.bind(portal.values)
             portal.source = .cursor(cursor)
-            if describes, !portal.encoder.columns.isEmpty { writeDescription(portal) }
-            return try takeRows(portal, cursor, plan, limit)
+            return try takeRows(portal, cursor, plan, limit, isStart: true, describes: describes)
         case .cursor(let cursor): return try takeRows(portal, cursor, plan, limit)
         }
     }
@@ -134,7 +144,8 @@ extension SQLiteSession {
     }
 
     private func takeRows(
-        _ portal: Portal, _ cursor: CompiledStatement, _ plan: StatementPlan.SQLPlan, _ limit: Int
+        _ portal: Portal, _ cursor: CompiledStatement, _ plan: StatementPlan.SQLPlan, _ limit: Int,
+        isStart: Bool = false, describes: Bool = false
     ) throws -> Completion {
         let connection = try place.connection
         do {
@@ -142,7 +153,14 @@ extension SQLiteSession {
                 let timeout = scheduleStatementTimeout()
                 defer { timeout?.cancel() }
                 var taken = 0
-                while try connection.step(cursor) {
+                var hasRow = try connection.step(cursor)
+                if isStart {
+                    // The first step compiles anew what the schema has changed under. Nothing is
+                    // told before, and nothing written: nobody else changes what a writer writes.
+                    guard cursor.shape == plan.shape else { throw StalePlan() }
+                    if describes, !portal.encoder.columns.isEmpty { writeDescription(portal) }
+                }
+                while hasRow {
                     try portal.encoder.write(cursor, to: &output)
                     portal.rows += 1
                     taken += 1
@@ -151,6 +169,7 @@ extension SQLiteSession {
                         if isEnding || cancellation.isRequested { throw cancellation.error }
                     }
                     if limit > 0, taken >= limit { return false }
+                    hasRow = try connection.step(cursor)
                 }
                 return true
             }

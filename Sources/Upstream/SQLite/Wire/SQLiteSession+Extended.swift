@@ -8,7 +8,8 @@ extension SQLiteSession {
         guard message.statement.isEmpty || statements[message.statement] == nil else {
             throw Self.duplicateStatement(message.statement)
         }
-        let statement = try makeStatement(message.query, declared: message.parameterTypes)
+        let statement = try makeStatement(
+            Self.utf8(message.query), declared: message.parameterTypes)
         try remember(statement, as: message.statement)
         write { $0.writeParseComplete() }
     }
@@ -47,7 +48,7 @@ extension SQLiteSession {
             let control = try ControlStatementReader.read(source)
             let plan = control.map {
                 StatementPlan(
-                    source: source, action: .control($0), schemaEpoch: database.schemaEpoch)
+                    source: source, action: .control($0), schemaVersion: 0)
             }
             try checkNotFailed(plan)
             return PreparedStatement(text: text, index: 0, plan: plan, parameterTypes: declared)
@@ -156,9 +157,13 @@ extension SQLiteSession {
             write { $0.writeEmptyQueryResponse() }
             return
         }
-        switch try run(portal, limit: max(0, Int(message.maximumRows))) {
-        case .suspended: write { $0.writePortalSuspended() }
-        case .complete(let tag): write { $0.writeCommandComplete(tag) }
+        do {
+            switch try run(portal, limit: max(0, Int(message.maximumRows))) {
+            case .suspended: write { $0.writePortalSuspended() }
+            case .complete(let tag): write { $0.writeCommandComplete(tag) }
+            }
+        } catch is StalePlan {
+            throw Self.changedResultType
         }
     }
 

@@ -33,33 +33,50 @@ extension SQLiteSession {
             return
         }
         let isLast = current.next == current.statements.count - 1
+        let tag = try runFreshly(current)
+        // An error of the commit comes in place of the last statement's completion.
+        if isLast { try endImplicitTransaction() }
+        write { $0.writeCommandComplete(tag) }
+        current.next += 1
+        script = current
+    }
+
+    /// Runs the script's next statement with a plan of the schema as it is, and returns its tag.
+    private func runFreshly(_ script: SimpleQueryScript) throws -> String {
+        // The schema can change between the plan and the run, but hardly twice.
+        for _ in 0..<4 {
+            do {
+                let portal = try makePortal(script)
+                guard case .complete(let tag) = try run(portal, limit: 0, describes: true) else {
+                    throw PostgresError(.internalError, "a simple query cannot be suspended")
+                }
+                return tag
+            } catch is StalePlan {}
+        }
+        throw Self.changedResultType
+    }
+
+    private func makePortal(_ current: SimpleQueryScript) throws -> Portal {
         let source = current.statements[current.next]
-        var portal: Portal
+        let portal: Portal
         if transaction.status == .failed {
             // PostgreSQL looks no further than what kind of statement it is.
             guard let control = try ControlStatementReader.read(source) else {
-                try checkNotFailed(nil)
-                return
+                throw Self.failedBlock
             }
             portal = try makePortal(
                 StatementPlan(
-                    source: source, action: .control(control), schemaEpoch: database.schemaEpoch),
+                    source: source, action: .control(control), schemaVersion: 0),
                 current)
             try checkNotFailed(portal.statement.plan)
         } else {
             portal = try makePortal(plan(source), current)
         }
         if case .control(.execute(let name, let arguments))? = portal.statement.plan?.action {
-            portal = try makeExecutePortal(name, arguments, text: current.text, index: current.next)
+            return try makeExecutePortal(
+                name, arguments, text: current.text, index: current.next)
         }
-        guard case .complete(let tag) = try run(portal, limit: 0, describes: true) else {
-            throw PostgresError(.internalError, "a simple query cannot be suspended")
-        }
-        // An error of the commit comes in place of the last statement's completion.
-        if isLast { try endImplicitTransaction() }
-        write { $0.writeCommandComplete(tag) }
-        current.next += 1
-        script = current
+        return portal
     }
 
     private func makePortal(_ plan: StatementPlan, _ script: SimpleQueryScript) throws -> Portal {
@@ -83,7 +100,8 @@ extension SQLiteSession {
             throw PostgresError(
                 .syntaxError,
                 "wrong number of parameters for prepared statement \"\(name)\"",
-                detail: "Expected \(statement.parameterTypes.count) parameters but got \(arguments.count)."
+                detail:
+                    "Expected \(statement.parameterTypes.count) parameters but got \(arguments.count)."
             )
         }
         let values = try zip(arguments, statement.parameterTypes).map { value, oid in

@@ -6,7 +6,8 @@ import SQLAnalysis
 extension SQLiteSession {
     var transactionIsolationText: String {
         let level =
-            transaction.status == .idle ? defaultModes.isolation ?? .readCommitted
+            transaction.status == .idle
+            ? defaultModes.isolation ?? .readCommitted
             : transaction.isolation
         switch level {
         case .readUncommitted: return "read uncommitted"
@@ -34,6 +35,7 @@ extension SQLiteSession {
     /// Sees to it that `plan` can run here and now: the right place, the right SQLite transaction.
     /// Throws a `Handover` before anything has happened.
     func prepareToRun(_ plan: StatementPlan.SQLPlan) throws {
+        try database.checkNotReplaced()
         let place = try place
         let writes = !plan.isReadOnly
         let isReadOnly =
@@ -67,13 +69,32 @@ extension SQLiteSession {
         try fetchAheadSuspendedPortals(on: place)
         guard place.isWriter else { throw Handover.toWriter }
         let connection = place.connection
-        try connection.whileCancellable(by: cancellation) {
-            try connection.execute("BEGIN IMMEDIATE")
-        }
+        try beginImmediate(connection)
         transaction.holdsWriter = true
         try database.checkForeignWrites(connection, isWriting: true)
         for index in transaction.savepoints.indices {
             try connection.execute("SAVEPOINT s\(index)")
+        }
+    }
+
+    /// Waits for a lock that another process holds in short turns, between which what processes
+    /// commit meanwhile is noticed: the periodic check cannot run on a thread that waits.
+    private func beginImmediate(_ connection: SQLiteConnection) throws {
+        let deadline = ContinuousClock.now + database.settings.busyTimeout
+        let turn = min(database.settings.externalWriteCheck, database.settings.busyTimeout)
+        while true {
+            do {
+                try connection.whileCancellable(by: cancellation) {
+                    try connection.withBusyTimeout(turn) {
+                        try connection.execute("BEGIN IMMEDIATE")
+                    }
+                }
+                return
+            } catch let error as PostgresError
+                where error.sqlState == .lockNotAvailable && ContinuousClock.now < deadline
+            {
+                try database.checkForeignWrites(connection)
+            }
         }
     }
 
@@ -120,6 +141,7 @@ extension SQLiteSession {
     func abandonTransaction() {
         if let place = try? place, transaction.holdsWriter || transaction.holdsSnapshot {
             if place.connection.isInTransaction { try? place.connection.execute("ROLLBACK") }
+            if transaction.changedSchema { place.connection.forgetSchemaVersion() }
         }
         transaction.holdsWriter = false
         transaction.holdsSnapshot = false
@@ -167,6 +189,7 @@ extension SQLiteSession {
                 try connection.execute("COMMIT")
             }
         } catch {
+            if transaction.changedSchema { connection.forgetSchemaVersion() }
             if connection.isInTransaction {
                 // Refused (a deferred foreign key, a full disk): nothing became visible.
                 try? connection.execute("ROLLBACK")
@@ -174,12 +197,10 @@ extension SQLiteSession {
             } else {
                 window?.close(.committed)
                 cells.invalidate(catalogToo: true)
-                database.schemaChanged()
             }
             throw error
         }
         if transaction.changedSchema {
-            database.schemaChanged()
             try? database.foreignWrites.schemaChangedByUs(connection)
         }
         window?.close(.committed)

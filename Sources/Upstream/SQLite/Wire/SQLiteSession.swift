@@ -181,7 +181,7 @@ final class SQLiteSession: @unchecked Sendable {
     private func handle(_ frame: MessageFrame) throws {
         if skipsToSync, frame.tag != FrontendTag.sync { return }
         switch frame.tag {
-        case FrontendTag.query: try beginScript(QueryMessage(decoding: frame.body).query)
+        case FrontendTag.query: try beginScript(Self.utf8(QueryMessage(decoding: frame.body).query))
         case FrontendTag.parse: try parse(ParseMessage(decoding: frame.body))
         case FrontendTag.bind: try bind(BindMessage(decoding: frame.body))
         case FrontendTag.describe: try describe(DescribeMessage(decoding: frame.body))
@@ -202,6 +202,24 @@ final class SQLiteSession: @unchecked Sendable {
         default:
             throw PostgresError(.protocolViolation, "invalid frontend message type \(frame.tag)")
         }
+    }
+
+    /// The text of a message, which must be UTF-8 for SQLite. Decoded messages have a private-use
+    /// scalar, U+10FF00 and the byte, for each byte that is not.
+    static func utf8(_ text: String) throws -> String {
+        guard text.utf8.contains(0xF4) else { return text }
+        var bytes: [UInt8] = []
+        for scalar in text.unicodeScalars {
+            if scalar.value >= 0x10_FF00 {
+                bytes.append(UInt8(truncatingIfNeeded: scalar.value))
+            } else {
+                bytes.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
+            }
+        }
+        guard let valid = String(validating: bytes, as: UTF8.self) else {
+            throw ParameterDecoder.invalidText
+        }
+        return valid
     }
 
     func readyForQuery() {
