@@ -1,3 +1,5 @@
+import PostgresWire
+import ResultCache
 import SQLAnalysis
 
 /// A portal as it was bound. The server has fixed by then what the names in it mean, so what it may
@@ -7,4 +9,12 @@ struct BoundPortal {
     let profile: QueryProfile?
     /// Whether it was certain what the names meant.
     let isResolved: Bool
+}
+
+/// The unnamed portal where its Bind was answered from memory, at a Flush, and it has not been
+/// executed yet. The upstream knows nothing of it.
+struct LocalPortal {
+    /// The Bind, to be sent after all if something cannot be answered from memory.
+    let bind: MessageFrame
+    let reply: CachedReply
 }

@@ -51,12 +51,12 @@ extension ClientSession {
         }
         if collected.isEmpty, ledger.isEmpty, !transaction.isUncertain {
             // Nothing is open: the answer is known.
-            output.buffer.writeReadyForQuery(transaction.visibleStatus)
+            answerSync()
             return
         }
         if services.analyses {
             if try answerCollected(endedBy: frame) {
-                output.buffer.writeReadyForQuery(transaction.visibleStatus)
+                answerSync()
                 return
             }
             // Waiting: the segment stays collected and is looked at again.
@@ -66,12 +66,23 @@ extension ClientSession {
         beginForwarding()
     }
 
+    private func answerSync() {
+        // Portals live as long as their transaction.
+        if transaction.visibleStatus == .idle { localPortal = nil }
+        output.buffer.writeReadyForQuery(transaction.visibleStatus)
+    }
+
     /// From here on the collected messages are forwarded, in order, and then whatever follows up
     /// to the segment's Sync.
     private func beginForwarding() {
         openSegment = ForwardedSegment(
             isAbsorbed: false, startedIdle: transaction.isCertainlyIdle,
             startedAt: MonotonicClock.now)
+        if let portal = localPortal {
+            localPortal = nil
+            absorbsNextBind = true
+            replay.append(portal.bind)
+        }
         replay.append(contentsOf: collected)
         collected.removeAll(keepingCapacity: true)
         collectedBytes = 0
@@ -92,17 +103,24 @@ extension ClientSession {
     /// Returns false where it must be forwarded, or where something is awaited first (`wait`).
     private func answerCollected(endedBy end: MessageFrame) throws(PostgresError) -> Bool {
         if canProbe, collected.contains(where: { $0.tag == FrontendTag.bind }) {
-            try probeSettings(holding: end)
+            probeSettings(holding: end)
             return false
         }
         guard ledger.isEmpty else { return false }
         let start = MonotonicClock.now
         answerScratch.removeAll(keepingCapacity: true)
         var walk = SegmentWalk(transaction: transaction)
+        if let localPortal {
+            walk.isBound = true
+            walk.boundReply = localPortal.reply
+            walk.boundBy = localPortal.bind
+        }
         for frame in collected {
             guard try step(frame, &walk, now: start) else { break }
         }
-        if walk.isAnswered, walk.executions > 0 {
+        // Asked for at a Flush, the answer may end with a portal that is yet to be executed.
+        let endsBound = end.tag == FrontendTag.flush && walk.binds > 0 && walk.boundReply != nil
+        if walk.isAnswered, walk.executions > 0 || endsBound {
             send(answerScratch)
             commit(walk)
             if walk.hits > 0 {
@@ -129,6 +147,7 @@ extension ClientSession {
         var boundReply: CachedReply?
         var boundCommand: (command: LazyCommand, text: String)?
         var isBound = false
+        var boundBy: MessageFrame?
         /// The one Bind whose answer is not there, where it is the only one.
         var missing: (statement: PreparedStatement, key: ByteBuffer, hash: UInt64)?
         var binds = 0
@@ -141,7 +160,7 @@ extension ClientSession {
         var body = frame.body
         switch frame.tag {
         case FrontendTag.parse:
-            guard walk.closed.isEmpty, let statement = try definedStatement(frame, walk) else {
+            guard walk.closed.isEmpty, !walk.isBound, let statement = try definedStatement(frame, walk) else {
                 walk.isAnswered = false
                 return false
             }
@@ -176,6 +195,7 @@ extension ClientSession {
                 return (hash, services.cache.lookup(key, hash: hash, now: now))
             }
             walk.isBound = true
+            walk.boundBy = frame
             walk.boundReply = reply
             if reply == nil {
                 walk.isAnswered = false
@@ -228,12 +248,16 @@ extension ClientSession {
             }
             if kind == UInt8(ascii: "S") {
                 // One that the upstream knows must be closed there too.
-                guard statements[name]?.upstreamState != .prepared else {
+                guard !walk.isBound, statements[name]?.upstreamState != .prepared else {
                     walk.isAnswered = false
                     return false
                 }
                 walk.closed.append(name)
-            } else if !name.isEmpty {
+            } else if name.isEmpty {
+                walk.isBound = false
+                walk.boundReply = nil
+                walk.boundCommand = nil
+            } else {
                 walk.isAnswered = false
                 return false
             }
@@ -292,6 +316,10 @@ extension ClientSession {
         collectedBytes = 0
         hasWaitedForFlight = false
         transaction = walk.transaction
+        localPortal = nil
+        if walk.isBound, let reply = walk.boundReply, let bind = walk.boundBy {
+            localPortal = LocalPortal(bind: bind, reply: reply)
+        }
     }
 
     /// For a segment with exactly one execution, which misses: waits for another session that is
@@ -319,7 +347,6 @@ extension ClientSession {
             return false
         }
     }
-
 }
 
 extension ByteBuffer {

@@ -290,6 +290,7 @@ extension ClientSession: UpstreamLinkDelegate {
     private func store(_ capture: ReplyCapture, _ segment: ForwardedSegment) {
         guard capture.isComplete, capture.isLive else {
             services.metrics.fillsRejected.increment()
+            if let reason = capture.abandonedFor { services.metrics.bypass(reason) }
             return
         }
         guard !segment.hasFailed else {
@@ -360,7 +361,7 @@ extension ClientSession: UpstreamLinkDelegate {
 extension ClientSession {
     /// Whether the session's state has to be asked for, and can be, before a read can be looked up.
     var canProbe: Bool {
-        settings.isTainted && !hasProbed && transaction.isCertainlyIdle && ledger.isEmpty
+        settings.isTainted && !hasProbed && transaction.isIdleUpstream && ledger.isEmpty
             && openSegment == nil && services.isServingFromCache
             && services.upstream.settingsProbe != nil
     }
@@ -370,10 +371,11 @@ extension ClientSession {
     }
 
     /// Asks the server for its settings; `frame` is looked at again when they are there.
-    func probeSettings(holding frame: MessageFrame) throws(PostgresError) {
+    func probeSettings(holding frame: MessageFrame) {
         guard let query = services.upstream.settingsProbe else { return }
         hasProbed = true
-        try attachLink(before: [])
+        // Ahead of a BEGIN that the upstream has not been sent: the answer holds for the block too.
+        connectLink()
         pendingProbe = suspend(.upstream, holding: frame)
         sendAbsorbed(query, probe: ProbedSettings())
     }

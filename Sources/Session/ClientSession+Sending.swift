@@ -85,7 +85,7 @@ extension ClientSession {
                 boundCapture?.abandon(.replyNotStorable)
                 boundCapture = nil
             }
-            ledger.owe(.bind)
+            ledger.owe(takeBindItem())
             sendUpstream(frame.bytes)
             return
         }
@@ -99,11 +99,16 @@ extension ClientSession {
             boundCapture?.abandon(.replyNotStorable)
             boundCapture = capture(for: statement, bindTail: body)
         }
-        if ledger.owe(.bind) {
+        if ledger.owe(takeBindItem()) {
             portals[portal] = BoundPortal(
                 statement: statement, profile: statement.profile, isResolved: isResolved)
         }
         sendUpstream(frame.bytes)
+    }
+
+    private func takeBindItem() -> ReplyLedger.Item {
+        defer { absorbsNextBind = false }
+        return absorbsNextBind ? .absorbedBind : .bind
     }
 
     /// False while the profile is awaited.
@@ -366,12 +371,7 @@ extension ClientSession {
     /// Makes sure that there is a link, and that the server knows what it must before `statements`:
     /// the BEGIN that was answered for it, and that the block has read.
     func attachLink(before statements: [StatementProfile]) throws(PostgresError) {
-        if link == nil {
-            linkIsReady = false
-            linkKey = nil
-            link = services.upstream.makeLink(
-                startup: startup, eventLoop: eventLoop, delegate: self)
-        }
+        connectLink()
         if let block = transaction.lazyBlock {
             sendAbsorbed(block.begin, beginsLazily: true)
             transaction.materialised()
@@ -380,6 +380,14 @@ extension ClientSession {
             sendAbsorbed("SELECT 1")
             transaction.madeReadsSeen()
         }
+    }
+
+    /// Makes sure that there is a link, and no more.
+    func connectLink() {
+        guard link == nil else { return }
+        linkIsReady = false
+        linkKey = nil
+        link = services.upstream.makeLink(startup: startup, eventLoop: eventLoop, delegate: self)
     }
 
     /// Sends a Query of the proxy's own, whose reply is swallowed.

@@ -56,6 +56,7 @@ extension ClientSession {
     private func dropUnnamed() {
         if !statements.isEmpty { statements[""] = nil }
         boundCapture = nil
+        localPortal = nil
     }
 
     // MARK: Lazy transaction blocks
@@ -88,7 +89,7 @@ extension ClientSession {
         }
         guard let profile = profile(of: text, parameterTypes: [], holding: frame) else { return }
         if needsProbe(before: profile) {
-            try probeSettings(holding: frame)
+            probeSettings(holding: frame)
             return
         }
         switch fillDecision(for: profile, text: text) {

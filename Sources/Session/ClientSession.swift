@@ -47,6 +47,9 @@ final class ClientSession {
     var statements: [String: PreparedStatement] = [:]
     var portals: [String: BoundPortal] = [:]
     var boundCapture: ReplyCapture?
+    var localPortal: LocalPortal?
+    /// The next Bind forwarded has been answered already.
+    var absorbsNextBind = false
 
     // What is known of the server-side session.
     var transaction = TransactionTracker()

@@ -16,6 +16,8 @@ struct ReplyLedger {
     enum Item {
         case parse(PreparedStatement, absorbed: Bool)
         case bind
+        /// A Bind that has been answered from memory and is now made up for.
+        case absorbedBind
         case describeStatement
         case describePortal(ReplyCapture?)
         case execute(ReplyCapture?)
@@ -109,6 +111,7 @@ struct ReplyLedger {
         switch owed.first {
         case .parse(_, let absorbed): absorbed
         case .query(let segment, _), .sync(let segment): segment.isAbsorbed
+        case .absorbedBind: true
         default: false
         }
     }
@@ -171,7 +174,7 @@ struct ReplyLedger {
             guard tag == BackendTag.parseComplete else { return .unexpected }
             owed.removeFirst()
             return .parseCompleted(statement)
-        case .bind:
+        case .bind, .absorbedBind:
             guard tag == BackendTag.bindComplete else { return .unexpected }
             owed.removeFirst()
             return .part
@@ -292,7 +295,7 @@ struct ReplyLedger {
                 }
             case .describePortal(let capture), .execute(let capture):
                 capture?.abandon(.replyNotStorable)
-            case .bind, .describeStatement, .close, .copyEnd:
+            case .bind, .absorbedBind, .describeStatement, .close, .copyEnd:
                 break
             case .sync(let segment):
                 segment.failed()
@@ -336,7 +339,8 @@ extension ReplyLedger {
             switch item {
             case .execute(let capture), .query(_, let capture), .describePortal(let capture):
                 capture?.abandon(.replyNotStorable)
-            case .parse, .bind, .describeStatement, .close, .sync, .functionCall, .copyEnd:
+            case .parse, .bind, .absorbedBind, .describeStatement, .close, .sync, .functionCall,
+                .copyEnd:
                 break
             }
         }

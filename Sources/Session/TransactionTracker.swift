@@ -51,6 +51,9 @@ struct TransactionTracker {
         status == .idle && lazyBlock == nil && uncertainSegments == 0
     }
 
+    /// Whether the upstream is certainly in no transaction, though the client may have begun one.
+    var isIdleUpstream: Bool { status == .idle && uncertainSegments == 0 }
+
     var isUncertain: Bool { uncertainSegments > 0 }
 
     /// Whether what is sent next may run, and commit, outside of a block.
@@ -177,7 +180,8 @@ struct TransactionTracker {
         if segment.controlsTransaction { uncertainSegments -= 1 }
         if segment.beginsLazily { hasUnconfirmedBegin = false }
         status = newStatus
-        if newStatus == .idle, isLast { reset() }
+        // In a lazy block it was the proxy's own question that was answered, ahead of the block.
+        if newStatus == .idle, isLast, lazyBlock == nil { reset() }
     }
 
     private mutating func reset() {

@@ -15,12 +15,12 @@ import Testing
     }
 
     private static let changes: [(ddl: String, columns: String, row: String)] = [
-        ("ALTER TABLE t ADD COLUMN c INTEGER DEFAULT 7", "T a:int4,b:text,c:int4", "D 1|x|7"),
-        ("ALTER TABLE t RENAME COLUMN b TO bb", "T a:int4,bb:text", "D 1|x"),
-        ("ALTER TABLE t DROP COLUMN b", "T a:int4", "D 1"),
+        ("ALTER TABLE t ADD COLUMN c INTEGER DEFAULT 7", "T a:int8,b:text,c:int8", "D 1|x|7"),
+        ("ALTER TABLE t RENAME COLUMN b TO bb", "T a:int8,bb:text", "D 1|x"),
+        ("ALTER TABLE t DROP COLUMN b", "T a:int8", "D 1"),
         (
             "DROP TABLE t; CREATE TABLE t (z TEXT, y INTEGER); INSERT INTO t VALUES ('n', 2)",
-            "T z:text,y:int4", "D n|2"
+            "T z:text,y:int8", "D n|2"
         ),
         (
             "ALTER TABLE t RENAME TO old; CREATE TABLE t (b TEXT); INSERT INTO t VALUES ('w')",
@@ -63,7 +63,7 @@ import Testing
         try fixture.runElsewhere("ALTER TABLE t ADD COLUMN c INTEGER DEFAULT 7")
         #expect(
             try await client.query(sql) == [
-                "T a:int4,b:text,c:int4", "D 1|x|7", "C SELECT 1", "Z I",
+                "T a:int8,b:text,c:int8", "D 1|x|7", "C SELECT 1", "Z I",
             ])
         try fixture.runElsewhere("ALTER TABLE t DROP COLUMN b")
         #expect(try await client.extended(sql).contains("D 1|7"))
@@ -128,7 +128,7 @@ import Testing
         _ = try await writer.query("ALTER TABLE t ADD COLUMN c INTEGER DEFAULT 7")
         for _ in 0..<2 {
             #expect(
-                try await old.query(sql) == ["T a:int4,b:text", "D 1|x", "C SELECT 1", "Z T"])
+                try await old.query(sql) == ["T a:int8,b:text", "D 1|x", "C SELECT 1", "Z T"])
             #expect(try await new.query(sql).contains("D 1|x|7"))
             #expect(
                 !(try await old.query("SELECT column_name FROM information_schema.columns"))

@@ -1,3 +1,4 @@
+import NIOCore
 import PostgresWire
 import Testing
 
@@ -165,5 +166,53 @@ import Testing
             try await client.query("SELECT CAST(i AS text) AS i FROM m") == [
                 "T i:text", "D abc", "C SELECT 1", "Z I",
             ])
+    }
+
+    @Test("Text that is not UTF-8 is refused wherever it stands, and nothing more")
+    func notUTF8() async throws {
+        let client = try await SQLiteFixture(schema).client()
+        func quoted(_ bytes: [UInt8]) -> [UInt8] {
+            Array("SELECT '".utf8) + bytes + Array("' AS t".utf8) + [0]
+        }
+        func query(_ text: [UInt8]) async throws -> [String] {
+            client.send { buffer in
+                buffer.writeInteger(FrontendTag.query)
+                buffer.writeInteger(Int32(text.count + 4))
+                buffer.writeBytes(text)
+            }
+            return try await client.untilReady()
+        }
+        #expect(kinds(try await query(quoted([0xFF, 0xFE]))) == ["E 22021", "Z I"])
+        let select = Array("SELECT 1".utf8)
+        let parses: [[UInt8]] = [[0] + select + [0xC3, 0, 0, 0], [0xFF, 0] + select + [0, 0, 0]]
+        for body in parses {
+            client.send { buffer in
+                buffer.writeInteger(FrontendTag.parse)
+                buffer.writeInteger(Int32(body.count + 4))
+                buffer.writeBytes(body)
+                buffer.writeSync()
+            }
+            #expect(kinds(try await client.untilReady()) == ["E 22021", "Z I"])
+        }
+        client.send { buffer in
+            ParseMessage(statement: "", query: "SELECT $1::text").write(to: &buffer)
+            BindMessage(parameters: [ByteBuffer(bytes: [0x61, 0xFF])]).write(to: &buffer)
+            buffer.writeSync()
+        }
+        #expect(kinds(try await client.untilReady()) == ["1", "E 22021", "Z I"])
+        // The last code points, which decoding uses for the bytes that it cannot read.
+        #expect(
+            try await query(quoted(Array("\u{10FFFF}\u{10FF00}".utf8))) == [
+                "T t:text", "D 0xf48fbfbff48fbc80", "C SELECT 1", "Z I",
+            ])
+    }
+
+    @Test("Set operations with different numbers of columns are a syntax error")
+    func unequalSetOperation() async throws {
+        let client = try await SQLiteFixture(schema).client()
+        for word in ["UNION", "UNION ALL", "EXCEPT", "INTERSECT"] {
+            #expect(
+                kinds(try await client.query("SELECT 1, 2 \(word) SELECT 1")) == ["E 42601", "Z I"])
+        }
     }
 }

@@ -52,6 +52,25 @@ import Testing
         #expect(greeting.backendKey != nil)
     }
 
+    @Test(
+        "An encoding's name is compared by its letters and digits, as PostgreSQL does",
+        arguments: ["'utf-8'", "UTF_8", "utf8", "Unicode", "\"UTF-8\""])
+    func encodingNames(_ name: String) async throws {
+        let fixture = try SQLiteFixture()
+        let client = try await fixture.client(
+            parameters: [.init(name: "client_encoding", value: name)])
+        let greeting = try await client.greetingValue
+        #expect(
+            greeting.parameterStatuses.contains(.init(name: "client_encoding", value: "UTF8")))
+        let literal = name.replacing("'", with: "''")
+        #expect(
+            try await client.query("SET client_encoding = '\(literal)'") == ["C SET", "Z I"])
+        await #expect(throws: PostgresError.self) {
+            _ = try await fixture.client(
+                parameters: [.init(name: "client_encoding", value: "LATIN1")])
+        }
+    }
+
     @Test("Any other database name is refused: cached answers go by the name")
     func otherDatabase() async throws {
         let fixture = try SQLiteFixture()
@@ -78,6 +97,22 @@ import Testing
         try fixture.runElsewhere("ALTER TABLE t ADD COLUMN b TEXT DEFAULT 'x'")
         try await untilTrue(client) { fixture.catalogCell.current != catalog }
         #expect(try await client.query("SELECT * FROM t").contains("D 1|x"))
+    }
+
+    @Test("Commits of other processes are noticed while no link is open, too")
+    func foreignWriteWithoutLinks() async throws {
+        let fixture = try SQLiteFixture("CREATE TABLE t (a INTEGER)")
+        let client = try await fixture.client()
+        _ = try await client.query("SELECT a FROM t")
+        try await client.close()
+        let schema = fixture.schemaCell.current
+        try fixture.runElsewhere("INSERT INTO t VALUES (1)")
+        let deadline = ContinuousClock.now + .seconds(20)
+        while fixture.schemaCell.current == schema {
+            try #require(ContinuousClock.now < deadline, "the change was not noticed")
+            await Task.yield()
+        }
+        await fixture.upstream.shutDown()
     }
 
     @Test("A lock that another process keeps is an error after the busy timeout")

@@ -8,6 +8,7 @@ extension SQLiteSession {
         guard message.statement.isEmpty || statements[message.statement] == nil else {
             throw Self.duplicateStatement(message.statement)
         }
+        _ = try Self.utf8(message.statement)
         let statement = try makeStatement(
             Self.utf8(message.query), declared: message.parameterTypes)
         try remember(statement, as: message.statement)
