@@ -131,6 +131,7 @@ extension ByteBuffer {
         if let detail = error.detail { writeErrorField("D", detail) }
         if let hint = error.hint { writeErrorField("H", hint) }
         if let position = error.position { writeErrorField("P", String(position)) }
+        if let routine = error.routine { writeErrorField("R", routine) }
         writeInteger(UInt8(0))
     }
 

@@ -22,6 +22,7 @@ extension PostgresError {
             case UInt8(ascii: "D"): error.detail = value
             case UInt8(ascii: "H"): error.hint = value
             case UInt8(ascii: "P"): error.position = Int(value)
+            case UInt8(ascii: "R"): error.routine = value
             default: break
             }
         }

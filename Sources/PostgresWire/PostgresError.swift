@@ -17,10 +17,14 @@ package struct PostgresError: Error, Hashable, Sendable {
     package var hint: String?
     /// One-based character position in the query text.
     package var position: Int?
+    /// The function of PostgreSQL's source that reports the error: some drivers tell by it that a
+    /// statement is to be prepared anew.
+    package var routine: String?
 
     package init(
         _ sqlState: SQLState, _ message: String, severity: Severity = .error,
-        detail: String? = nil, hint: String? = nil, position: Int? = nil
+        detail: String? = nil, hint: String? = nil, position: Int? = nil,
+        routine: String? = nil
     ) {
         self.severity = severity
         self.sqlState = sqlState
@@ -28,6 +32,7 @@ package struct PostgresError: Error, Hashable, Sendable {
         self.detail = detail
         self.hint = hint
         self.position = position
+        self.routine = routine
     }
 }
 

@@ -1,3 +1,4 @@
+import Synchronization
 import Telemetry
 
 /// The name by which one relation family is known to the cache's version cells.
@@ -154,6 +155,8 @@ package final class QueryProfile: Sendable {
     /// The state of the catalog (PostgreSQL: the catalog cell's word when it was loaded; SQLite:
     /// its schema version) that the profile was made from: a profile of an older one is remade.
     package let catalogVersion: UInt64
+    /// What the profile's user has derived from it, to be derived once for all its executions.
+    package let derived = Mutex<(any AnyObject & Sendable)?>(nil)
 
     package init(statements: [StatementProfile], catalogVersion: UInt64) {
         self.statements = statements

@@ -10,6 +10,8 @@ final class ClientOutput {
     private let context: ChannelHandlerContext
     private let metrics: ProxyMetrics
     private var gathered: ByteBuffer
+    /// The only thing to send so far, not copied; empty `gathered` goes with it.
+    private var passing: ByteBuffer?
     private var hasUnflushed = false
     private var isClosed = false
 
@@ -22,7 +24,10 @@ final class ClientOutput {
     /// Where messages made by the proxy are written; sent with the next `flush`.
     var buffer: ByteBuffer {
         _read { yield gathered }
-        _modify { yield &gathered }
+        _modify {
+            gatherPassing()
+            yield &gathered
+        }
     }
 
     var eventLoop: any EventLoop { context.eventLoop }
@@ -32,10 +37,25 @@ final class ClientOutput {
 
     /// Adds whole or partial messages.
     func append(_ bytes: ByteBuffer) {
-        if bytes.readableBytes <= Self.copyLimit {
+        if gathered.readableBytes == 0, passing == nil {
+            // Often all that there is to send: then it goes out without a copy.
+            passing = bytes
+        } else if bytes.readableBytes <= Self.copyLimit {
+            gatherPassing()
             gathered.writeImmutableBuffer(bytes)
         } else {
             passOn()
+            write(bytes)
+        }
+    }
+
+    /// Puts what was to be passed on by itself in front of what is now added.
+    private func gatherPassing() {
+        guard let bytes = passing else { return }
+        passing = nil
+        if bytes.readableBytes <= Self.copyLimit {
+            gathered.writeImmutableBuffer(bytes)
+        } else {
             write(bytes)
         }
     }
@@ -62,6 +82,11 @@ final class ClientOutput {
     }
 
     private func passOn() {
+        if let bytes = passing {
+            passing = nil
+            write(bytes)
+            return
+        }
         guard gathered.readableBytes > 0 else { return }
         let bytes = gathered
         gathered = context.channel.allocator.buffer(capacity: min(bytes.readableBytes, 4096))

@@ -78,20 +78,12 @@ extension ClientSession {
         if let openSegment, openSegment.steps.contains(where: { $0.kind != .read }) {
             return .bypass(.mixedSegment)
         }
-        let decision = services.options.policy(statement.readSet, text)
-        guard case .store(let timeToLive) = decision else { return .bypass(.rule) }
-        let schema = services.cells.cell(.schema(database: database))
-        let cluster = services.cells.cell(.cluster)
-        let relations = statement.readSet.map {
-            services.cells.cell(.all(database: database, relation: $0.identifier.rawValue))
-        }
-        guard let lease = CellSet([cluster, schema] + relations).capture() else {
-            return .bypass(.writerInFlight)
-        }
+        let plan = FillPlan.plan(for: profile, text: text, database: database, services: services)
+        guard case .store(let timeToLive) = plan.decision else { return .bypass(.rule) }
+        guard let lease = plan.cells.capture() else { return .bypass(.writerInFlight) }
         // The read set is only as good as the catalog that it was found with. Looked at after the
         // capture: a later change moves the schema cell and spoils the lease.
-        let version = services.cells.cell(.catalog(database: database)).current
-        guard version == profile.catalogVersion else { return .bypass(.catalogNotReady) }
+        guard catalogCell.current == profile.catalogVersion else { return .bypass(.catalogNotReady) }
         return .fill(lease, timeToLive: timeToLive)
     }
 
@@ -110,7 +102,7 @@ extension ClientSession {
             leadingFlight = nil
             return .runs(flight)
         }
-        guard !hasWaitedForFlight, services.options.sharesFlights else { return .runs(nil) }
+        guard !hasWaitedForFlight, services.sharesFlights else { return .runs(nil) }
         let number = suspend(.flight, holding: frame)
         let session = NIOLoopBound(self, eventLoop: eventLoop)
         let eventLoop = eventLoop

@@ -329,14 +329,9 @@ extension ClientSession {
     ) throws(PostgresError) -> Bool {
         guard bypassReason == nil, walk.binds == 1, let missing = walk.missing, leadingFlight == nil
         else { return false }
-        guard
-            analysable(ByteBuffer(string: missing.statement.query).readableBytesView) != nil,
-            let profile = profile(
-                of: missing.statement.query, parameterTypes: missing.statement.parameterTypes,
-                holding: end)
+        guard try updateProfile(of: missing.statement, holding: end),
+            let profile = missing.statement.profile
         else { return false }
-        missing.statement.profile = profile
-        missing.statement.profileIdentity = identity
         guard case .fill(let lease, _) = fillDecision(for: profile, text: missing.statement.query)
         else { return false }
         keyScratch = missing.key

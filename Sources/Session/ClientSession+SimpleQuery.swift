@@ -106,7 +106,7 @@ extension ClientSession {
                 services.metrics.cacheMisses.increment()
                 let capture = ReplyCapture(
                     key: copyOfKey(), hash: hash, lease: lease, timeToLive: timeToLive,
-                    limit: services.options.maximumEntry, flight: flight)
+                    limit: services.entryLimit, flight: flight)
                 try sendQuery(frame, profile: profile, capture: capture)
             }
         }

@@ -12,7 +12,7 @@ import Upstream
 ///
 /// Confined to its event loop. The parts that decide are values and pure machines
 /// (`TransactionTracker`, `SessionSettings`, `ReplyLedger`); this class holds them together and
-/// does what they say. It is split by direction: `+SimpleQuery`, `+ExtendedQuery` and `+Sending`
+/// does what they say. It is split by direction: `+SimpleQuery`, `+ExtendedQuery`, `+Forwarding` and `+Sending`
 /// for what the client sends, `+Replies` for what the upstream answers.
 final class ClientSession {
     /// Why no further message of the client is looked at just now.
@@ -25,6 +25,8 @@ final class ClientSession {
     let eventLoop: any EventLoop
     let output: ClientOutput
     let database: String
+    /// What the database's DDL moves; looked up once.
+    let catalogCell: VersionCell
 
     // The client's side.
     var input = ByteBuffer()
@@ -113,6 +115,7 @@ final class ClientSession {
         self.eventLoop = eventLoop
         self.output = output
         database = startup.database
+        catalogCell = services.cells.cell(.catalog(database: startup.database))
         settings = SessionSettings(login: Self.settings(of: greeting))
         self.link = link
         linkIsReady = link != nil

@@ -15,6 +15,8 @@ struct ReplyLedger {
     /// One reply owed.
     enum Item {
         case parse(PreparedStatement, absorbed: Bool)
+        /// A Parse of which nothing need be remembered.
+        case passedParse
         case bind
         /// A Bind that has been answered from memory and is now made up for.
         case absorbedBind
@@ -174,6 +176,10 @@ struct ReplyLedger {
             guard tag == BackendTag.parseComplete else { return .unexpected }
             owed.removeFirst()
             return .parseCompleted(statement)
+        case .passedParse:
+            guard tag == BackendTag.parseComplete else { return .unexpected }
+            owed.removeFirst()
+            return .part
         case .bind, .absorbedBind:
             guard tag == BackendTag.bindComplete else { return .unexpected }
             owed.removeFirst()
@@ -295,7 +301,7 @@ struct ReplyLedger {
                 }
             case .describePortal(let capture), .execute(let capture):
                 capture?.abandon(.replyNotStorable)
-            case .bind, .absorbedBind, .describeStatement, .close, .copyEnd:
+            case .passedParse, .bind, .absorbedBind, .describeStatement, .close, .copyEnd:
                 break
             case .sync(let segment):
                 segment.failed()
@@ -339,8 +345,8 @@ extension ReplyLedger {
             switch item {
             case .execute(let capture), .query(_, let capture), .describePortal(let capture):
                 capture?.abandon(.replyNotStorable)
-            case .parse, .bind, .absorbedBind, .describeStatement, .close, .sync, .functionCall,
-                .copyEnd:
+            case .parse, .passedParse, .bind, .absorbedBind, .describeStatement, .close, .sync,
+                .functionCall, .copyEnd:
                 break
             }
         }

@@ -25,6 +25,9 @@ package final class SessionServices: Sendable {
     /// Read for every statement, hence not behind the mutex.
     private let servesFromCache: Atomic<Bool>
     private let currentMessageLimit: Atomic<Int>
+    private let currentEntryLimit: Atomic<Int>
+    private let sharing: Atomic<Bool>
+    private let currentOptionsVersion: Atomic<UInt64>
 
     package init(
         upstream: any Upstream, cache: ReplyCache, cells: CellTable, options: SessionOptions,
@@ -45,6 +48,9 @@ package final class SessionServices: Sendable {
         currentOptions = Mutex(options)
         servesFromCache = Atomic(options.isCacheEnabled)
         currentMessageLimit = Atomic(options.maximumMessage)
+        currentEntryLimit = Atomic(options.maximumEntry)
+        sharing = Atomic(options.sharesFlights)
+        currentOptionsVersion = Atomic(0)
     }
 
     /// The options in force. New values hold from the next statement on.
@@ -55,12 +61,24 @@ package final class SessionServices: Sendable {
             servesFromCache.store(
                 newValue.isCacheEnabled && analyses, ordering: .sequentiallyConsistent)
             currentMessageLimit.store(newValue.maximumMessage, ordering: .relaxed)
+            currentEntryLimit.store(newValue.maximumEntry, ordering: .relaxed)
+            sharing.store(newValue.sharesFlights, ordering: .relaxed)
+            currentOptionsVersion.add(1, ordering: .sequentiallyConsistent)
             if !newValue.isCacheEnabled { cache.removeAll() }
         }
     }
 
     /// The largest message accepted from a client, in bytes.
     var messageLimit: Int { currentMessageLimit.load(ordering: .relaxed) }
+
+    /// The largest reply that is stored, in bytes.
+    var entryLimit: Int { currentEntryLimit.load(ordering: .relaxed) }
+
+    /// Whether identical misses wait for one upstream execution.
+    var sharesFlights: Bool { sharing.load(ordering: .relaxed) }
+
+    /// Grows with every change of the options.
+    var optionsVersion: UInt64 { currentOptionsVersion.load(ordering: .sequentiallyConsistent) }
 
     var isServingFromCache: Bool {
         servesFromCache.load(ordering: .relaxed)

@@ -192,6 +192,23 @@ def test_asyncpg_prepared_statements_and_cursors_work(mynah):
     on_asyncpg(mynah, work)
 
 
+def test_asyncpg_prepares_anew_what_a_change_of_columns_made_stale(mynah, session, table):
+    other = session(mynah)
+    other.run(f"CREATE TABLE {table} (v integer)")
+    other.run(f"INSERT INTO {table} VALUES (1)")
+
+    async def work(connection):
+        read = f"SELECT * FROM {table}"
+        for _ in range(3):
+            assert [tuple(row) for row in await connection.fetch(read)] == [(1,)]
+        other.run(f"ALTER TABLE {table} ADD COLUMN w integer DEFAULT 2")
+        for _ in range(3):
+            assert [tuple(row) for row in await connection.fetch(read)] == [(1, 2)]
+
+    on_asyncpg(mynah, work)
+    other.run(f"DROP TABLE {table}")
+
+
 def test_asyncpg_nested_transactions_roll_back_by_savepoint(mynah, table):
     async def work(connection):
         await connection.execute(f"CREATE TABLE {table} (v integer)")

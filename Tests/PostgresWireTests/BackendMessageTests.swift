@@ -6,7 +6,7 @@ import Testing
 struct BackendMessageTests {
     static let error = PostgresError(
         .undefinedTable, "relation does not exist", severity: .error, detail: "d", hint: "h",
-        position: 15)
+        position: 15, routine: "r")
 
     private func body(_ tag: UInt8, _ write: (inout ByteBuffer) -> Void) throws -> ByteBuffer {
         var stream = buffer(write)

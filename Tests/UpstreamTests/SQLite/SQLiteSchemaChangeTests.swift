@@ -1,4 +1,5 @@
 import PostgresWire
+import Synchronization
 import Testing
 
 @testable import Upstream
@@ -172,4 +173,57 @@ import Testing
         _ = try await client.query("SELECT a FROM u")
         #expect(await fixture.profile(sql).first?.readSet.map(\.name) == ["u"])
     }
+
+    @Test("While the columns change all the time every answer is of one schema, and none fails")
+    func concurrentChanges() async throws {
+        let fixture = try SQLiteFixture(schema) {
+            $0.externalWriteCheck = .milliseconds(1)
+            $0.lockTimeout = .seconds(60)
+        }
+        let narrow = ["T a:int8,b:text", "D 1|x", "C SELECT 1", "Z I"]
+        let wide = ["T a:int8,b:text,c:int8", "D 1|x|7", "C SELECT 1", "Z I"]
+        let isDone = Flag()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                defer { isDone.set() }
+                let writer = try await fixture.client()
+                for round in 0..<60 {
+                    for ddl in [
+                        "ALTER TABLE t ADD COLUMN c INTEGER DEFAULT 7",
+                        "ALTER TABLE t DROP COLUMN c",
+                    ] {
+                        if round % 3 == 0 {
+                            try fixture.runElsewhere(ddl)
+                        } else {
+                            try #require(
+                                try await writer.query(ddl) == ["C ALTER TABLE", "Z I"])
+                        }
+                    }
+                }
+            }
+            for _ in 0..<3 {
+                group.addTask {
+                    let reader = try await fixture.client()
+                    while !isDone.isSet {
+                        let simple = try await reader.query("SELECT * FROM t")
+                        try #require(simple == narrow || simple == wide, "\(simple)")
+                        // Between the Parse and the Execute it may change, which is an error.
+                        let extended = try await reader.extended("SELECT * FROM t")
+                        if kinds(extended).contains("E 0A000") { continue }
+                        try #require(
+                            extended == ["1", "2"] + narrow || extended == ["1", "2"] + wide,
+                            "\(extended)")
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+}
+
+/// Set once, read by many.
+private final class Flag: Sendable {
+    private let value = Atomic(false)
+    var isSet: Bool { value.load(ordering: .relaxed) }
+    func set() { value.store(true, ordering: .relaxed) }
 }

@@ -60,8 +60,10 @@ extension SQLiteSession {
         return statement
     }
 
+    /// Drivers that prepare such a statement anew by themselves know it by the routine.
     static let changedResultType = PostgresError(
-        .featureNotSupported, "cached plan must not change result type")
+        .featureNotSupported, "cached plan must not change result type",
+        routine: "RevalidateCachedQuery")
 
     /// Thrown before anything of a statement was done or told: its plan is of another schema than
     /// the one that it found.

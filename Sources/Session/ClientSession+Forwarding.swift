@@ -1,0 +1,314 @@
+import NIOCore
+import PostgresWire
+import ResultCache
+import SQLAnalysis
+import Telemetry
+import Upstream
+
+extension ClientSession {
+    // MARK: Extended protocol, message by message
+
+    /// Forwards one message of the open segment, opening one where there is none.
+    func forwardExtended(_ frame: MessageFrame) throws(PostgresError) {
+        let segment = currentOpenSegment()
+        guard services.analyses else {
+            passExtended(frame)
+            return
+        }
+        switch frame.tag {
+        case FrontendTag.parse:
+            try forwardParse(frame, segment)
+        case FrontendTag.bind:
+            try forwardBind(frame, segment)
+        case FrontendTag.describe:
+            try forwardDescribe(frame)
+        case FrontendTag.execute:
+            try forwardExecute(frame, segment)
+        case FrontendTag.close:
+            try forwardClose(frame)
+        default:
+            preconditionFailure("only extended-protocol messages are forwarded here")
+        }
+    }
+
+    /// Forwards a message where nothing is analysed: only the order of replies is kept.
+    private func passExtended(_ frame: MessageFrame) {
+        connectLink()
+        switch frame.tag {
+        case FrontendTag.parse: ledger.owe(.passedParse)
+        case FrontendTag.bind: ledger.owe(.bind)
+        case FrontendTag.close: ledger.owe(.close)
+        case FrontendTag.describe:
+            let isStatement =
+                frame.bytes.getInteger(
+                    at: frame.bytes.readerIndex + MessageFraming.headerLength, as: UInt8.self)
+                == UInt8(ascii: "S")
+            ledger.owe(isStatement ? .describeStatement : .describePortal(nil))
+        default:
+            services.metrics.upstreamQueries.increment()
+            ledger.owe(.execute(nil))
+        }
+        sendUpstream(frame.bytes)
+    }
+
+    private func currentOpenSegment() -> ForwardedSegment {
+        if let openSegment { return openSegment }
+        let segment = ForwardedSegment(
+            isAbsorbed: false, startedIdle: transaction.isCertainlyIdle,
+            startedAt: MonotonicClock.now)
+        openSegment = segment
+        return segment
+    }
+
+    private func forwardParse(
+        _ frame: MessageFrame, _ segment: ForwardedSegment
+    ) throws(PostgresError) {
+        let message = try ParseMessage(decoding: frame.body)
+        try attachLink(before: [])
+        let replaced = statements[message.statement]
+        if let replaced, !message.statement.isEmpty, replaced.isCertainToExist {
+            try prepareUpstream(replaced)
+        }
+        let isSettled =
+            unsettledSegments == 0 && settings.isKnown && !segment.changesParseContext
+        let statement: PreparedStatement
+        if let replaced, message.statement.isEmpty, isSettled, replaced.parseIdentity == identity,
+            replaced.parseMessage.readableBytesView.elementsEqual(frame.bytes.readableBytesView)
+        {
+            statement = replaced
+            statement.isFaithful = true
+        } else {
+            statement = PreparedStatement(
+                message, bytes: frame.bytes, identity: isSettled ? identity : .unknown,
+                upstreamState: .prepared)
+            statement.replaced = message.statement.isEmpty ? nil : replaced
+        }
+        if ledger.owe(.parse(statement, absorbed: false)) {
+            statement.upstreamState = .prepared
+            statements[message.statement] = statement
+            guard statements.count <= Self.statementLimit else {
+                throw PostgresError(.programLimitExceeded, "too many prepared statements")
+            }
+        }
+        sendUpstream(frame.bytes)
+    }
+
+    private func forwardBind(
+        _ frame: MessageFrame, _ segment: ForwardedSegment
+    ) throws(PostgresError) {
+        var body = frame.body
+        guard let portal = body.readName(), let name = body.readName() else {
+            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+        }
+        guard let statement = statements[name], statement.isCertainToExist else {
+            // The server knows best what is wrong with it, or what else has the name now.
+            try attachLink(before: [])
+            portals[portal] = nil
+            if portal.isEmpty {
+                // The portal that it was for is gone.
+                boundCapture?.abandon(.replyNotStorable)
+                boundCapture = nil
+            }
+            ledger.owe(takeBindItem())
+            sendUpstream(frame.bytes)
+            return
+        }
+        if services.analyses {
+            guard try updateProfile(of: statement, holding: frame) else { return }
+        }
+        let isResolved = resolvesCertainly(in: segment)
+        try attachLink(before: statement.profile?.statements ?? [])
+        try prepareUpstream(statement)
+        if portal.isEmpty {
+            boundCapture?.abandon(.replyNotStorable)
+            boundCapture = capture(for: statement, bindTail: body)
+        }
+        if ledger.owe(takeBindItem()) {
+            portals[portal] = BoundPortal(
+                statement: statement, profile: statement.profile, isResolved: isResolved)
+        }
+        sendUpstream(frame.bytes)
+    }
+
+    private func takeBindItem() -> ReplyLedger.Item {
+        defer { absorbsNextBind = false }
+        return absorbsNextBind ? .absorbedBind : .bind
+    }
+
+    /// False while the profile is awaited.
+    func updateProfile(
+        of statement: PreparedStatement, holding frame: MessageFrame
+    ) throws(PostgresError) -> Bool {
+        if let profile = statement.profile, profile.catalogVersion == catalogCell.current,
+            statement.profileIdentity == identity, identity != .unknown
+        {
+            return true
+        }
+        guard analysable(ByteBuffer(string: statement.query).readableBytesView) != nil else {
+            statement.profile = unparsedProfile
+            return true
+        }
+        guard
+            let profile = profile(
+                of: statement.query, parameterTypes: statement.parameterTypes, holding: frame)
+        else { return false }
+        statement.profile = profile
+        statement.profileIdentity = identity
+        return true
+    }
+
+    /// The right to store what the portal now bound will answer; nil where it may not be stored.
+    private func capture(for statement: PreparedStatement, bindTail: ByteBuffer) -> ReplyCapture? {
+        let flight = leadingFlight
+        leadingFlight = nil
+        guard services.analyses, let profile = statement.profile else { return nil }
+        guard
+            case .fill(let lease, let timeToLive) = boundFillDecision(statement, profile, bindTail)
+        else {
+            flight?.finish(.notCacheable)
+            return nil
+        }
+        services.metrics.cacheMisses.increment()
+        return ReplyCapture(
+            key: copyOfKey(), hash: keyScratch.withUnsafeReadableBytes(ReplyCache.hash),
+            lease: lease, timeToLive: timeToLive, limit: services.entryLimit,
+            flight: flight)
+    }
+
+    private func boundFillDecision(
+        _ statement: PreparedStatement, _ profile: QueryProfile, _ bindTail: ByteBuffer
+    ) -> FillDecision {
+        var decision = fillDecision(for: profile, text: statement.query)
+        if case .fill = decision {
+            if statement.parseIdentity == .unknown || !statement.isFaithful {
+                decision = .bypass(.sessionState)
+            } else if let shape = BindShape(
+                bindTail, inspectsText: statement.statementProfile?.hasTimeTypedParameters ?? true)
+            {
+                if shape.hasRelativeTime { decision = .bypass(.relativeTimeLiteral) }
+                if !CacheKeyWriter.writeBound(
+                    statement: statement, identity: identity, bindTail: bindTail, into: &keyScratch)
+                {
+                    decision = .bypass(nil)
+                }
+            } else {
+                decision = .bypass(nil)
+            }
+        }
+        if case .bypass(let reason?) = decision { services.metrics.bypass(reason) }
+        return decision
+    }
+
+    private func forwardDescribe(_ frame: MessageFrame) throws(PostgresError) {
+        var body = frame.body
+        guard let kind = body.readInteger(as: UInt8.self), let name = body.readName() else {
+            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+        }
+        try attachLink(before: [])
+        if kind == UInt8(ascii: "S") {
+            if let statement = statements[name] { try prepareUpstream(statement) }
+            ledger.owe(.describeStatement)
+        } else {
+            ledger.owe(.describePortal(name.isEmpty ? boundCapture : nil))
+        }
+        sendUpstream(frame.bytes)
+    }
+
+    private func forwardExecute(
+        _ frame: MessageFrame, _ segment: ForwardedSegment
+    ) throws(PostgresError) {
+        var body = frame.body
+        guard let portal = body.readName(), let maximumRows = body.readInteger(as: Int32.self)
+        else {
+            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+        }
+        var capture = portal.isEmpty ? boundCapture : nil
+        if portal.isEmpty { boundCapture = nil }
+        if maximumRows != 0, capture != nil {
+            capture?.abandon(.partialExecute)
+            services.metrics.bypass(.partialExecute)
+            capture = nil
+        }
+        if services.analyses {
+            // A portal made by SQL (DECLARE) may run anything that its statement does.
+            let bound = portals[portal]
+            let profile = bound?.profile ?? unparsedProfile
+            for statement in profile.statements { segment.append(statement) }
+            try openWindows(
+                for: profile.statements, profile: profile, in: segment,
+                isResolved: bound?.isResolved ?? false)
+            if segment.changesParseContext { try prepareAll(endingEachWithSync: false) }
+            if let statement = bound?.statement, statement.mentionsDeallocation {
+                try deallocate(by: statement.query, endingEachWithSync: false)
+            }
+        }
+        services.metrics.upstreamQueries.increment()
+        if !ledger.owe(.execute(capture)) { capture?.abandon(.replyNotStorable) }
+        sendUpstream(frame.bytes)
+    }
+
+    private func forwardClose(_ frame: MessageFrame) throws(PostgresError) {
+        var body = frame.body
+        guard let kind = body.readInteger(as: UInt8.self), let name = body.readName() else {
+            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+        }
+        try attachLink(before: [])
+        if ledger.owe(.close) {
+            if kind == UInt8(ascii: "S") { statements[name] = nil } else { portals[name] = nil }
+        }
+        sendUpstream(frame.bytes)
+    }
+
+    func forwardSync(_ frame: MessageFrame) throws(PostgresError) {
+        let segment = currentOpenSegment()
+        openSegment = nil
+        hasWaitedForFlight = false
+        leadingFlight?.finish(.leaderFailed)
+        leadingFlight = nil
+        try attachLink(before: [])
+        if ledger.owe(.sync(segment)) {
+            noteSent(segment)
+        } else {
+            // Ignored by the server while COPY runs: what it would have ended goes on.
+            if !segment.steps.isEmpty || !segment.windows.isEmpty { openSegment = segment }
+        }
+        sendUpstream(frame.bytes)
+    }
+
+    // MARK: COPY and function calls
+
+    func copyReceived(_ frame: MessageFrame) throws(PostgresError) {
+        // Outside of COPY the server ignores these; so does the proxy where there is none.
+        if !collected.isEmpty {
+            // Ahead of the Sync that sends the COPY itself off.
+            try forwardCollected(then: frame)
+            return
+        }
+        guard link != nil else { return }
+        if frame.tag != FrontendTag.copyData { ledger.copyEnded() }
+        sendUpstream(frame.bytes)
+    }
+
+    func functionCallReceived(_ frame: MessageFrame) throws(PostgresError) {
+        if !collected.isEmpty {
+            try forwardCollected(then: frame)
+            return
+        }
+        if openSegment != nil { distrustOpenSegment() }
+        let statement = StatementProfile.opaque(.notARead)
+        try attachLink(before: [statement])
+        let segment = ForwardedSegment(
+            isAbsorbed: false, startedIdle: transaction.isCertainlyIdle,
+            startedAt: MonotonicClock.now)
+        if services.analyses {
+            segment.append(statement)
+            services.metrics.bypass(.notARead)
+            let profile = QueryProfile(statements: [statement], catalogVersion: 0)
+            try openWindows(for: [statement], profile: profile, in: segment)
+        }
+        noteSent(segment)
+        services.metrics.upstreamQueries.increment()
+        if !ledger.owe(.functionCall(segment)) { release(segment) }
+        sendUpstream(frame.bytes)
+    }
+}
