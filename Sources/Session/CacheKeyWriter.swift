@@ -1,5 +1,6 @@
 import NIOCore
 import PostgresWire
+import SQLAnalysis
 
 /// Writes cache keys. Every variable part is preceded by its length, so that no two different
 /// requests have the same bytes (design §4, The session).
@@ -84,7 +85,7 @@ struct BindShape {
             guard let length = tail.readInteger(as: Int32.self) else { return nil }
             if length < 0 { continue }
             guard let value = tail.readSlice(length: Int(length)) else { return nil }
-            if inspectsText, format == 0, Self.mentionsRelativeTime(value.readableBytesView) {
+            if inspectsText, format == 0, RelativeTime.isMentioned(inUTF8: value.readableBytesView) {
                 hasRelativeTime = true
             }
         }
@@ -95,18 +96,4 @@ struct BindShape {
         }
         guard tail.readableBytes == 0 else { return nil }
     }
-
-    /// `now`, `today`, `tomorrow`, `yesterday` anywhere, in any case: date types read them as the
-    /// time of the statement, and no function shows that they do.
-    private static func mentionsRelativeTime(_ text: ByteBufferView) -> Bool {
-        let lowered = text.map { (65...90).contains($0) ? $0 | 0x20 : $0 }
-        return words.contains { word in
-            guard lowered.count >= word.count else { return false }
-            return (0...(lowered.count - word.count)).contains { start in
-                lowered[start..<(start + word.count)].elementsEqual(word)
-            }
-        }
-    }
-
-    private static let words = ["now", "today", "tomorrow", "yesterday"].map { Array($0.utf8) }
 }

@@ -275,7 +275,7 @@ extension ClientSession {
         _ frame: MessageFrame, _ walk: SegmentWalk
     ) throws(PostgresError) -> PreparedStatement? {
         if let unnamed = statements[""], unnamed.parseIdentity == identity,
-            unnamed.parseMessage.readableBytesView.elementsEqual(frame.bytes.readableBytesView)
+            unnamed.parseMessage == frame.bytes
         {
             return unnamed
         }

@@ -73,7 +73,7 @@ extension ClientSession {
             unsettledSegments == 0 && settings.isKnown && !segment.changesParseContext
         let statement: PreparedStatement
         if let replaced, message.statement.isEmpty, isSettled, replaced.parseIdentity == identity,
-            replaced.parseMessage.readableBytesView.elementsEqual(frame.bytes.readableBytesView)
+            replaced.parseMessage == frame.bytes
         {
             statement = replaced
             statement.isFaithful = true

@@ -191,17 +191,8 @@ extension ClientSession: UpstreamLinkDelegate {
         case .parseCompleted(let statement):
             statement.replaced = nil
         case .statementCompleted(let capture):
-            let tag = scanner.body(of: piece, in: chunk)?.readableBytesView
-            let isRollback = tag?.starts(with: "ROLLBACK".utf8) ?? false
-            (ledger.currentSegment ?? openSegment)?.statementCompleted(isRollback: isRollback)
-            if let tag, Self.deallocationTags.contains(where: { tag.dropLast().elementsEqual($0) })
-            {
-                statements = statements.filter(\.value.isCertainToExist)
-            }
-            if let capture {
-                capture.completed()
-                (ledger.currentSegment ?? openSegment)?.captures.append(capture)
-            }
+            statementCompleted(
+                tag: scanner.body(of: piece, in: chunk)?.readableBytesView, capture)
         case .asynchronous:
             if piece.tag == BackendTag.parameterStatus { parameterReported(piece, in: chunk) }
         case .ready(let segment):
@@ -228,6 +219,23 @@ extension ClientSession: UpstreamLinkDelegate {
 
     /// After these the server has none of the statements that it had before.
     private static let deallocationTags = ["DEALLOCATE ALL".utf8, "DISCARD ALL".utf8]
+
+    private func statementCompleted(tag: ByteBufferView?, _ capture: ReplyCapture?) {
+        let segment = ledger.currentSegment ?? openSegment
+        var isRollback = false
+        // Most tags are SELECT and of no interest: one byte tells.
+        if let tag, tag.first == UInt8(ascii: "R") || tag.first == UInt8(ascii: "D") {
+            isRollback = tag.starts(with: "ROLLBACK".utf8)
+            if Self.deallocationTags.contains(where: { tag.dropLast().elementsEqual($0) }) {
+                statements = statements.filter(\.value.isCertainToExist)
+            }
+        }
+        segment?.statementCompleted(isRollback: isRollback)
+        if let capture {
+            capture.completed()
+            segment?.captures.append(capture)
+        }
+    }
 
     private func parameterReported(_ piece: BackendMessageScanner.Piece, in chunk: ByteBuffer) {
         guard var body = scanner.body(of: piece, in: chunk), let name = body.readName(),
