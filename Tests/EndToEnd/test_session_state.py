@@ -82,8 +82,9 @@ def test_discard_all_makes_a_session_hit_again(cached_postgres, session):
 
 
 def test_sessions_with_equal_settings_share_answers(cached_postgres, session):
-    sql = "SELECT c_timestamptz FROM types WHERE id = 1"
+    sql = "SELECT at FROM moments"
     first, second = session(cached_postgres), session(cached_postgres)
+    first.run("CREATE TABLE moments AS SELECT timestamptz '2013-01-01 10:00+00' AS at")
     for client in (first, second):
         client.run("SET TimeZone = 'Asia/Tokyo'")
     answer = warm(cached_postgres, lambda: first.query(sql))

@@ -105,23 +105,46 @@ struct SettingReader {
     }
 
     /// The change made by `SELECT set_config('name', 'value', is_local)` where that is all there
-    /// is to the statement; nil for any other.
+    /// is to the statement, but for `current_setting('name')` beside it; nil for any other.
     func setConfiguration(_ select: SyntaxTree) -> SettingChange? {
         let plain: Set<String> = ["targetList", "limitOption", "op"]
         guard select.members.allSatisfy({ plain.contains($0.name) }),
-            let targets = select["targetList"]?.elements, targets.count == 1,
-            let call = targets[0].fields(of: "ResTarget")?["val"]?.fields(of: "FuncCall"),
-            let name = call["funcname"]?.names,
-            name == ["set_config"] || name == ["pg_catalog", "set_config"]
+            let targets = select["targetList"]?.elements
         else { return nil }
-        guard let args = call["args"]?.elements, args.count == 3,
+        let calls = targets.compactMap {
+            $0.fields(of: "ResTarget")?["val"]?.fields(of: "FuncCall")
+        }
+        let changes = calls.filter { calledName($0) == "set_config" }
+        guard calls.count == targets.count, changes.count == 1,
+            calls.allSatisfy({ isChangeOrQuestion($0) })
+        else { return nil }
+        guard let args = changes[0]["args"]?.elements, args.count == 3,
             let setting = args[0].fields(of: "A_Const").flatMap(text),
-            let value = args[1].fields(of: "A_Const").flatMap(text),
             let isLocal = boolean(args[2])
         else { return .unknown }
+        guard let value = args[1].fields(of: "A_Const").flatMap(text) else {
+            // asyncpg restores this one with a parameter, whenever it has looked types up; it
+            // changes no answer, whatever its value.
+            return setting.lowercased() == "jit" ? .set(name: "jit", value: "") : .unknown
+        }
         return isLocal
             ? .setLocal(name: setting.lowercased())
             : .set(name: setting.lowercased(), value: value)
+    }
+
+    /// Without `pg_catalog`; nil where it is another schema's function.
+    private func calledName(_ call: SyntaxTree) -> String? {
+        guard let names = call["funcname"]?.names else { return nil }
+        return names.count == 1 || names.first == "pg_catalog" ? names.last : nil
+    }
+
+    private func isChangeOrQuestion(_ call: SyntaxTree) -> Bool {
+        switch calledName(call) {
+        case "set_config": true
+        case "current_setting":
+            call["args"]?.elements?.allSatisfy { $0.fields(of: "A_Const") != nil } ?? false
+        default: false
+        }
     }
 
     private func boolean(_ argument: SyntaxTree) -> Bool? {

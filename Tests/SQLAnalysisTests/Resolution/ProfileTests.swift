@@ -408,6 +408,12 @@ struct SessionProfileTests {
                 .setLocal(name: "search_path")
             ),
             ("select set_config('a', $1, false)", .unknown),
+            ("select set_config('jit', $1, false)", .set(name: "jit", value: "")),
+            (
+                "select current_setting('jit') as cur, set_config('jit', 'off', false) as new",
+                .set(name: "jit", value: "off")
+            ),
+            ("select set_config('a', 'b', false), set_config('c', 'd', false)", .unknown),
             ("select set_config('a', 'b', false), 1", .unknown),
             ("select set_config('a', 'b', false) from customer", .unknown),
             ("select set_path()", .unknown),
