@@ -68,3 +68,10 @@ package struct SQLState: RawRepresentable, Hashable, Sendable, ExpressibleByStri
     package static let cannotConnectNow: SQLState = "57P03"
     package static let internalError: SQLState = "XX000"
 }
+
+extension PostgresError: CustomStringConvertible {
+    /// For logs and operators: the message, then detail and hint where there are any.
+    package var description: String {
+        ([message] + [detail, hint].compactMap { $0 }).joined(separator: "; ")
+    }
+}

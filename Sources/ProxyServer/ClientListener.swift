@@ -33,7 +33,7 @@ struct ClientListener: Sendable {
                 throw StartError(
                     key: "listen.address",
                     problem: "cannot listen on \(address): \(Self.reason(error))",
-                    allowed: "an address of this machine whose port is free")
+                    allowed: "allowed: an address of this machine whose port is free")
             }
         }
         return channels
@@ -59,7 +59,7 @@ struct ClientListener: Sendable {
         } catch {
             throw StartError(
                 key: key, problem: "cannot listen on \(address): \(reason(error))",
-                allowed: "an address of this machine whose port is free")
+                allowed: "allowed: an address of this machine whose port is free")
         }
     }
 
@@ -83,6 +83,8 @@ struct ClientListener: Sendable {
             return
                 try await bootstrap
                 .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+                // A client that is gone without a word is noticed, in the system's own time.
+                .childChannelOption(.socketOption(.so_keepalive), value: 1)
                 .bind(host: host, port: port).get()
         case .unix(let path):
             return try await bootstrap.bind(

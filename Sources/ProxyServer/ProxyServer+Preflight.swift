@@ -47,7 +47,7 @@ extension ProxyServer {
             await upstream.shutDown()
             throw StartError(
                 key: "upstream.url", problem: "\(error)",
-                allowed: "the URL of a database that is running and accepts connections")
+                allowed: "allowed: the URL of a database that is running and accepts connections")
         }
         await upstream.shutDown()
     }
