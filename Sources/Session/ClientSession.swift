@@ -57,6 +57,8 @@ final class ClientSession {
     var transaction = TransactionTracker()
     var settings: SessionSettings
     var identity: SessionIdentity = .unknown
+    /// What names are resolved with, until the settings change.
+    private var knownContext: ResolutionContext?
     /// Outstanding segments that do more than read: what they change is not known yet.
     var unsettledSegments = 0
     /// Outstanding segments after which names may resolve to other relations.
@@ -138,6 +140,7 @@ final class ClientSession {
 
     /// To be called whenever the settings may have changed.
     func refreshIdentity() {
+        knownContext = nil
         let level = settings.current["default_transaction_isolation"]?.lowercased() ?? ""
         transaction.defaultIsolation =
             level.contains("read") && level.contains("committed") ? .readCommitted : .serializable
@@ -151,6 +154,13 @@ final class ClientSession {
 
     /// What names are resolved with now.
     var resolutionContext: ResolutionContext {
+        if let knownContext { return knownContext }
+        let context = readContext()
+        knownContext = context
+        return context
+    }
+
+    private func readContext() -> ResolutionContext {
         let sessionUser = settings.current["session_user"] ?? startup.user
         let authorization = unquoted(settings.current["session_authorization"]) ?? sessionUser
         let role = unquoted(settings.current["role"])
