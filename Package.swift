@@ -30,7 +30,8 @@ let package = Package(
     targets: [
         // System libraries, from Debian's -dev packages.
         .systemLibrary(name: "CPgQuery", providers: [.apt(["libpg-query-dev"])]),
-        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(
+            name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
 
         // What everything counts into.
@@ -96,7 +97,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
-        .testTarget(name: "OperationsTests", dependencies: ["Operations", "Telemetry", logging, lifecycle]),
+        .testTarget(
+            name: "OperationsTests", dependencies: ["Operations", "Telemetry", logging, lifecycle]),
         .testTarget(name: "mynahTests", dependencies: ["mynah", logging]),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
         .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", nioCore]),

@@ -135,7 +135,9 @@ package struct ProxyServer: Sendable {
         case .cannotListen(let host, let port, let reason):
             StartError(
                 key: "listen.metrics", problem: "cannot listen on \(host):\(port): \(reason)",
-                allowed: "allowed: an address of this machine whose port is free, or \"\" for no metrics")
+                allowed:
+                    "allowed: an address of this machine whose port is free, or \"\" for no metrics"
+            )
         }
     }
 }

@@ -15,7 +15,8 @@ extension SessionOptions {
         ) { readSet, query in
             let decision = policy.decision(readSet: readSet, query: query)
             guard decision.cache else { return .never }
-            return .store(timeToLive: decision.ttl.map { UInt64(max(0, TimeAmount($0).nanoseconds)) })
+            return .store(
+                timeToLive: decision.ttl.map { UInt64(max(0, TimeAmount($0).nanoseconds)) })
         }
     }
 }

@@ -17,7 +17,8 @@ struct UpstreamFactory {
             switch configuration.upstream.database {
             case .postgresql(let url):
                 return try PostgreSQLUpstream(
-                    conninfo: url.text, connectTimeout: TimeAmount(configuration.upstream.connectTimeout),
+                    conninfo: url.text,
+                    connectTimeout: TimeAmount(configuration.upstream.connectTimeout),
                     cells: cells, logger: logger)
             case .sqlite(let path):
                 return try SQLiteUpstream(

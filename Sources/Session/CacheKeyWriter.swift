@@ -85,7 +85,8 @@ struct BindShape {
             guard let length = tail.readInteger(as: Int32.self) else { return nil }
             if length < 0 { continue }
             guard let value = tail.readSlice(length: Int(length)) else { return nil }
-            if inspectsText, format == 0, RelativeTime.isMentioned(inUTF8: value.readableBytesView) {
+            if inspectsText, format == 0, RelativeTime.isMentioned(inUTF8: value.readableBytesView)
+            {
                 hasRelativeTime = true
             }
         }

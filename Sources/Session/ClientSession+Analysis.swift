@@ -83,7 +83,9 @@ extension ClientSession {
         guard let lease = plan.cells.capture() else { return .bypass(.writerInFlight) }
         // The read set is only as good as the catalog that it was found with. Looked at after the
         // capture: a later change moves the schema cell and spoils the lease.
-        guard catalogCell.current == profile.catalogVersion else { return .bypass(.catalogNotReady) }
+        guard catalogCell.current == profile.catalogVersion else {
+            return .bypass(.catalogNotReady)
+        }
         return .fill(lease, timeToLive: timeToLive)
     }
 

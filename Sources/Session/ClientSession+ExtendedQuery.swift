@@ -160,7 +160,9 @@ extension ClientSession {
         var body = frame.body
         switch frame.tag {
         case FrontendTag.parse:
-            guard walk.closed.isEmpty, !walk.isBound, let statement = try definedStatement(frame, walk) else {
+            guard walk.closed.isEmpty, !walk.isBound,
+                let statement = try definedStatement(frame, walk)
+            else {
                 walk.isAnswered = false
                 return false
             }

@@ -212,7 +212,13 @@ extension ClientSession: UpstreamLinkDelegate {
             }
         case .farewell:
             farewell = scanner.body(of: piece, in: chunk)
-        case .part, .rowDescription, .dataRow, .failed, .unexpected:
+        case .failed:
+            if let body = scanner.body(of: piece, in: chunk),
+                let error = try? PostgresError(decodingErrorResponse: body)
+            {
+                hasBeenToldFatal = error.severity == .fatal
+            }
+        case .part, .rowDescription, .dataRow, .unexpected:
             break
         }
     }
@@ -356,7 +362,10 @@ extension ClientSession: UpstreamLinkDelegate {
             return
         }
         settleOutstanding(mayStillRun: mayStillRun)
-        if let farewell, let told = try? PostgresError(decodingErrorResponse: farewell) {
+        if hasBeenToldFatal {
+            // The client has the server's own last word.
+            end()
+        } else if let farewell, let told = try? PostgresError(decodingErrorResponse: farewell) {
             fail(told)
         } else {
             fail(error)

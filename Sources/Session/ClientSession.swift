@@ -78,6 +78,8 @@ final class ClientSession {
     var absorbsPiece = false
     var pieceMeaning: ReplyLedger.Meaning = .part
     var farewell: ByteBuffer?
+    /// The server has ended the session with an error that the client was given.
+    var hasBeenToldFatal = false
 
     // One miss shared by several sessions.
     var flightTicket: FlightTicket?

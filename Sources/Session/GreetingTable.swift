@@ -57,10 +57,12 @@ package final class GreetingTable: Sendable {
     }
 
     /// A printable application name differs from session to session and is merely reported back:
-    /// it is not part of what a greeting is remembered under.
+    /// that there is one, not which, is part of what a greeting is remembered under.
     private static func key(_ startup: SessionStartup) -> SessionStartup {
         var key = startup
-        key.parameters.removeAll { isEchoed($0) }
+        for index in key.parameters.indices where isEchoed(key.parameters[index]) {
+            key.parameters[index].value = ""
+        }
         return key
     }
 
@@ -74,7 +76,7 @@ package final class GreetingTable: Sendable {
     ) -> UpstreamGreeting {
         var greeting = greeting
         greeting.backendKey = nil
-        let name = startup.parameters.last(where: isEchoed)?.value ?? ""
+        guard let name = startup.parameters.last(where: isEchoed)?.value else { return greeting }
         for index in greeting.parameterStatuses.indices
         where greeting.parameterStatuses[index].name == "application_name" {
             greeting.parameterStatuses[index].value = name

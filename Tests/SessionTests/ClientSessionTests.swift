@@ -315,6 +315,21 @@ struct ClientSessionTests {
         #expect(try link.takeSent() == [])
     }
 
+    @Test("a FATAL error of the server's own is the last thing that the client is told")
+    func fatal() throws {
+        let harness = SessionHarness()
+        let client = try harness.client()
+        try client.query("SELECT t")
+        let link = try harness.lastLink
+        link.reply {
+            $0.writeErrorResponse(
+                PostgresError(.adminShutdown, "terminating connection", severity: .fatal))
+        }
+        link.lose()
+        #expect(try client.take() == ["E"])
+        #expect(!client.channel.isActive)
+    }
+
     @Test("an idle session survives the loss of its upstream connection")
     func reconnects() throws {
         let harness = SessionHarness()
@@ -437,7 +452,11 @@ struct ClientSessionFlushTests {
     @Test("a Bind answered at a Flush is executed from memory")
     func bindThenExecute() throws {
         let (harness, client) = try warmed()
-        try client.send(messages { BindMessage(statement: "").write(to: &$0); $0.writeFlush() })
+        try client.send(
+            messages {
+                BindMessage(statement: "").write(to: &$0)
+                $0.writeFlush()
+            })
         #expect(try client.take() == ["2"])
         try client.send(
             messages {
@@ -452,7 +471,11 @@ struct ClientSessionFlushTests {
     @Test("a Bind answered at a Flush is made up for where its Execute must go upstream")
     func bindMadeUpFor() throws {
         let (harness, client) = try warmed()
-        try client.send(messages { BindMessage(statement: "").write(to: &$0); $0.writeFlush() })
+        try client.send(
+            messages {
+                BindMessage(statement: "").write(to: &$0)
+                $0.writeFlush()
+            })
         #expect(try client.take() == ["2"])
         try client.send(
             messages {
