@@ -213,7 +213,8 @@ extension ClientSession: UpstreamLinkDelegate {
         case .farewell:
             farewell = scanner.body(of: piece, in: chunk)
         case .failed:
-            if let body = scanner.body(of: piece, in: chunk),
+            // An error that answers the proxy's own message has not reached the client.
+            if !absorbsPiece, let body = scanner.body(of: piece, in: chunk),
                 let error = try? PostgresError(decodingErrorResponse: body)
             {
                 hasBeenToldFatal = error.severity == .fatal

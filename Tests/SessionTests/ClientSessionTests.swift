@@ -330,6 +330,23 @@ struct ClientSessionTests {
         #expect(!client.channel.isActive)
     }
 
+    @Test("a FATAL answer to the proxy's own BEGIN is not kept from the client")
+    func fatalBegin() throws {
+        let harness = SessionHarness()
+        let client = try harness.client()
+        try client.query("BEGIN")
+        try client.query("UPDATE t")
+        _ = try client.take()
+        let link = try harness.lastLink
+        link.reply {
+            $0.writeErrorResponse(
+                PostgresError(.adminShutdown, "terminating connection", severity: .fatal))
+        }
+        link.lose()
+        #expect(try client.take() == ["E"])
+        #expect(!client.channel.isActive)
+    }
+
     @Test("an idle session survives the loss of its upstream connection")
     func reconnects() throws {
         let harness = SessionHarness()
@@ -342,168 +359,5 @@ struct ClientSessionTests {
         #expect(harness.upstream.links.count == 2)
         try harness.lastLink.replyTag("UPDATE 1")
         #expect(try client.take() == ["C UPDATE 1", "Z I"])
-    }
-}
-
-/// Pipelines, where the order of replies and the moment of the end matter.
-@Suite("ClientSession, pipelined")
-struct ClientSessionPipelineTests {
-    private func warmed() throws -> (SessionHarness, HarnessClient) {
-        let harness = SessionHarness()
-        let client = try harness.client()
-        try client.execute("SELECT t")
-        let link = try harness.lastLink
-        link.reply {
-            $0.writeParseComplete()
-            $0.writeBindComplete()
-            $0.writeRow("one")
-            $0.writeReadyForQuery(.idle)
-        }
-        _ = try (client.take(), link.takeSent())
-        return (harness, client)
-    }
-
-    private func executing(_ queries: [String], end: (inout ByteBuffer) -> Void) -> ByteBuffer {
-        var bytes = ByteBuffer()
-        for query in queries {
-            ParseMessage(statement: "", query: query).write(to: &bytes)
-            BindMessage(statement: "").write(to: &bytes)
-            DescribeMessage(target: .portal, name: "").write(to: &bytes)
-            ExecuteMessage(portal: "", maximumRows: 0).write(to: &bytes)
-        }
-        end(&bytes)
-        return bytes
-    }
-
-    @Test("what a Flush asks for is answered from memory, and the Sync after it ends the segment")
-    func flush() throws {
-        let (harness, client) = try warmed()
-        try client.send(executing(["SELECT t", "SELECT t"]) { $0.writeFlush() })
-        let one = ["1", "2", "T", "D one", "C SELECT 1"]
-        #expect(try client.take() == one + one)
-        try client.send(executing([]) { $0.writeSync() })
-        #expect(try client.take() == ["Z I"])
-        #expect(try harness.lastLink.takeSent() == [])
-    }
-
-    @Test("a block begun, read in and committed in one pipeline never reaches the upstream")
-    func block() throws {
-        let (harness, client) = try warmed()
-        try client.send(executing(["BEGIN", "SELECT t", "COMMIT"]) { $0.writeSync() })
-        #expect(
-            try client.take() == [
-                "1", "2", "n", "C BEGIN", "1", "2", "T", "D one", "C SELECT 1", "1", "2", "n",
-                "C COMMIT", "Z I",
-            ])
-        #expect(try harness.lastLink.takeSent() == [])
-    }
-
-    @Test("a block whose read misses is forwarded whole, BEGIN included, and only once")
-    func missingBlock() throws {
-        let (harness, client) = try warmed()
-        try client.send(executing(["BEGIN", "SELECT new t"]) { $0.writeSync() })
-        #expect(
-            try harness.lastLink.takeSent() == [
-                "P BEGIN", "B", "D", "E", "P SELECT new t", "B", "D", "E", "S",
-            ])
-        #expect(try client.take() == [])
-    }
-
-    @Test("Terminate right behind a query leaves its answer to come first")
-    func terminate() throws {
-        let (harness, client) = try warmed()
-        var bytes = ByteBuffer()
-        bytes.writeQuery("UPDATE t")
-        bytes.writeTerminate()
-        try client.send(bytes)
-        let link = try harness.lastLink
-        #expect(!link.isClosed)
-        link.replyTag("UPDATE 1")
-        #expect(try client.take() == ["C UPDATE 1", "Z I"])
-        #expect(link.isClosed)
-        #expect(harness.services.metrics.unknownOutcomes.value == 0)
-    }
-}
-
-/// Drivers that ask for each answer with a Flush of its own (pg8000 does).
-@Suite("ClientSession, message by message")
-struct ClientSessionFlushTests {
-    private func messages(_ write: (inout ByteBuffer) -> Void) -> ByteBuffer {
-        var bytes = ByteBuffer()
-        write(&bytes)
-        return bytes
-    }
-
-    private func warmed() throws -> (SessionHarness, HarnessClient) {
-        let harness = SessionHarness()
-        let client = try harness.client()
-        try client.execute("SELECT t")
-        let link = try harness.lastLink
-        link.reply {
-            $0.writeParseComplete()
-            $0.writeBindComplete()
-            $0.writeRow("one")
-            $0.writeReadyForQuery(.idle)
-        }
-        _ = try (client.take(), link.takeSent())
-        return (harness, client)
-    }
-
-    @Test("a Bind answered at a Flush is executed from memory")
-    func bindThenExecute() throws {
-        let (harness, client) = try warmed()
-        try client.send(
-            messages {
-                BindMessage(statement: "").write(to: &$0)
-                $0.writeFlush()
-            })
-        #expect(try client.take() == ["2"])
-        try client.send(
-            messages {
-                ExecuteMessage(portal: "", maximumRows: 0).write(to: &$0)
-                $0.writeFlush()
-                $0.writeSync()
-            })
-        #expect(try client.take() == ["D one", "C SELECT 1", "Z I"])
-        #expect(try harness.lastLink.takeSent() == [])
-    }
-
-    @Test("a Bind answered at a Flush is made up for where its Execute must go upstream")
-    func bindMadeUpFor() throws {
-        let (harness, client) = try warmed()
-        try client.send(
-            messages {
-                BindMessage(statement: "").write(to: &$0)
-                $0.writeFlush()
-            })
-        #expect(try client.take() == ["2"])
-        try client.send(
-            messages {
-                ExecuteMessage(portal: "", maximumRows: 5).write(to: &$0)
-                $0.writeSync()
-            })
-        let link = try harness.lastLink
-        #expect(try link.takeSent() == ["B", "E", "S"])
-        link.reply {
-            $0.writeBindComplete()
-            $0.writeRow("one", described: false)
-            $0.writeReadyForQuery(.idle)
-        }
-        #expect(try client.take() == ["D one", "C SELECT 1", "Z I"])
-    }
-
-    @Test("a portal bound from memory is gone with the Sync")
-    func portalEnds() throws {
-        let (harness, client) = try warmed()
-        try client.send(
-            messages {
-                BindMessage(statement: "").write(to: &$0)
-                $0.writeFlush()
-                $0.writeSync()
-                ExecuteMessage(portal: "", maximumRows: 0).write(to: &$0)
-                $0.writeSync()
-            })
-        #expect(try client.take() == ["2", "Z I"])
-        #expect(try harness.lastLink.takeSent() == ["E", "S"])
     }
 }

@@ -30,6 +30,22 @@ final class SessionHarness {
         catalogReloaded()
     }
 
+    /// A client with `SELECT t` cached in both protocols, its replies taken.
+    static func warmed() throws -> (SessionHarness, HarnessClient) {
+        let harness = SessionHarness()
+        let client = try harness.client()
+        try client.execute("SELECT t")
+        let link = try harness.lastLink
+        link.reply {
+            $0.writeParseComplete()
+            $0.writeBindComplete()
+            $0.writeRow("one")
+            $0.writeReadyForQuery(.idle)
+        }
+        _ = try (client.take(), link.takeSent())
+        return (harness, client)
+    }
+
     /// The analyser has read the catalog as it is now.
     func catalogReloaded() {
         let catalog = cells.cell(.catalog(database: "db"))
