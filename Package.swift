@@ -34,8 +34,9 @@ let package = Package(
             name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
 
-        // What everything counts into.
+        // What everything counts into, and the faults that tests switch on.
         .target(name: "Telemetry"),
+        .target(name: "Mutants"),
 
         // The pure parts: wire codec, statement analysis, cache and coherence, configuration.
         .target(
@@ -45,10 +46,10 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
             ], swiftSettings: dataPlane),
-        .target(name: "SQLAnalysis", dependencies: ["CPgQuery", "Telemetry"]),
+        .target(name: "SQLAnalysis", dependencies: ["CPgQuery", "Telemetry", "Mutants"]),
         .target(
             name: "ResultCache",
-            dependencies: [nioCore], swiftSettings: dataPlane),
+            dependencies: ["Mutants", nioCore], swiftSettings: dataPlane),
         .target(
             name: "ProxyConfiguration",
             dependencies: [
@@ -69,8 +70,8 @@ let package = Package(
         .target(
             name: "Session",
             dependencies: [
-                "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry", nioCore,
-                logging,
+                "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry", "Mutants",
+                nioCore, logging,
                 .product(name: "DequeModule", package: "swift-collections"),
             ], swiftSettings: dataPlane),
 
@@ -115,7 +116,7 @@ let package = Package(
             name: "SessionTests",
             dependencies: [
                 "Session", "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry",
-                nioCore, logging,
+                "Mutants", nioCore, logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]),
     ],

@@ -31,8 +31,9 @@ package struct Relation: Hashable, Sendable {
 /// What a statement may change.
 package enum WriteSet: Hashable, Sendable {
     case nothing
-    /// At most these relation families (triggers, cascades and partitions included).
-    case relations(Set<RelationIdentifier>)
+    /// At most these relation families (triggers, cascades and partitions included), and in each
+    /// at most the rows that its pins admit.
+    case relations([RelationIdentifier: RowPins])
     /// Any relation: opaque or not understood; closes over the whole database.
     case everything
     /// Any relation and the catalog itself: DDL, GRANT, ALTER and whatever may run it.
@@ -44,8 +45,14 @@ package enum WriteSet: Hashable, Sendable {
         case (.everythingAndCatalog, _), (_, .everythingAndCatalog): .everythingAndCatalog
         case (.everything, _), (_, .everything): .everything
         case (.nothing, let set), (let set, .nothing): set
-        case (.relations(let left), .relations(let right)): .relations(left.union(right))
+        case (.relations(let left), .relations(let right)):
+            .relations(left.merging(right) { $0.union($1) })
         }
+    }
+
+    /// Any row of these relation families.
+    package static func relations(_ identifiers: Set<RelationIdentifier>) -> WriteSet {
+        .relations(Dictionary(uniqueKeysWithValues: identifiers.map { ($0, .anyRow) }))
     }
 }
 
@@ -114,6 +121,8 @@ package struct StatementProfile: Sendable {
     package var kind: Kind
     /// The relations that the answer depends on, views and partitions resolved.
     package var readSet: [Relation]
+    /// The rows of them, where that can be told: at least one for each family in `readSet`.
+    package var dependencies: [RowDependency]
     package var writeSet: WriteSet
     /// nil where the statement may be answered from memory; else the first reason why not.
     package var bypassReason: BypassReason?
@@ -124,14 +133,21 @@ package struct StatementProfile: Sendable {
     package var mayEndTransaction: Bool
     /// True where a parameter in text format must be inspected for `now`, `today` and the like.
     package var hasTimeTypedParameters: Bool
+    /// Settings with a dot in their names (lower-case) that the answer depends on, through
+    /// `current_setting` in the statement, a view or a row-level security policy: a session may
+    /// only read or fill the cache with it while it knows their values.
+    package var settingsRead: Set<String> = []
 
     package init(
-        kind: Kind, readSet: [Relation] = [], writeSet: WriteSet = .nothing,
+        kind: Kind, readSet: [Relation] = [], dependencies: [RowDependency]? = nil,
+        writeSet: WriteSet = .nothing,
         bypassReason: BypassReason? = .notARead, taintsSession: Bool = false,
         mayEndTransaction: Bool = false, hasTimeTypedParameters: Bool = true
     ) {
         self.kind = kind
         self.readSet = readSet
+        self.dependencies =
+            dependencies ?? readSet.map { RowDependency(relation: $0.identifier, scope: .all) }
         self.writeSet = writeSet
         self.bypassReason = bypassReason
         self.taintsSession = taintsSession

@@ -71,7 +71,7 @@ package final class WriteCoordinator: Sendable {
         case .nothing, .everything, .everythingAndCatalog:
             relations = []
         case .relations(let identifiers):
-            relations = identifiers.map {
+            relations = identifiers.keys.map {
                 cells.cell(.all(database: database, relation: $0.rawValue))
             }
         }

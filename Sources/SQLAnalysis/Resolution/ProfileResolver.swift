@@ -96,6 +96,9 @@ package struct ProfileResolver {
         guard profile.kind == .read else { return profile }
 
         profile.readSet = scan.relations
+        profile.dependencies = scan.relations.map {
+            RowDependency(relation: $0.identifier, scope: .all)
+        }
         profile.bypassReason = bypassReason(of: facts, scan, parameterTypes)
         return profile
     }

@@ -140,7 +140,7 @@ final class SQLiteAnalyzer: StatementAnalyzer {
             switch profile.statements[index].writeSet {
             case .everythingAndCatalog: return true
             case .everything: return !changesSchema
-            case .relations(let set): return !changesSchema && written.isSubset(of: set)
+            case .relations(let set): return !changesSchema && written.isSubset(of: set.keys)
             case .nothing: return !changesSchema && written.isEmpty
             }
         }

@@ -35,7 +35,7 @@ struct PostgreSQLAnalyzerTests {
             #expect(profile.bypassReason != nil)
             switch profile.writeSet {
             case .relations(let identifiers):
-                let predicted = Set(identifiers.map(\.rawValue))
+                let predicted = Set(identifiers.keys.map(\.rawValue))
                 #expect(
                     !truth.isEmpty && truth.isSubset(of: predicted),
                     "\(sql): \(truth) \(predicted)")

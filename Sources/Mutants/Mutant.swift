@@ -1,0 +1,68 @@
+#if DEBUG
+    import Foundation
+#endif
+
+/// A deliberate fault in one of the rules that keep answers right, for the tests that must notice
+/// it: a checker that no mutant can fail proves nothing.
+///
+/// Release builds have no mutants: `isActive` is the constant `false` there, and the compiler
+/// removes what depends on it.
+package enum Mutant: String, CaseIterable, Sendable {
+    // Windows and fills (design §4).
+    /// An entry is stamped with its cells as they are when it is stored, not as they were before
+    /// its query was sent.
+    case noRecheckAtFill = "no_recheck_at_fill"
+    /// A write's window opens after its bytes were sent.
+    case windowAfterCommit = "window_after_commit"
+    /// Cells do not count the writers in flight.
+    case noWritersCount = "no_writers_count"
+    /// A committed window leaves its cells' versions alone.
+    case noBumpAtClose = "no_bump_at_close"
+    /// A window whose link dies is closed at once, as if its write had failed.
+    case windowReleasedWithLink = "window_released_with_link"
+
+    // Keys.
+    /// Statement text and parameters enter the key without their lengths.
+    case keyWithoutLengths = "key_without_lengths"
+    case keyWithoutRole = "key_without_role"
+    case keyWithoutSearchPath = "key_without_search_path"
+    /// The settings as of Parse are not part of a prepared statement's key.
+    case keyWithoutParseSettings = "key_without_parse_settings"
+    /// A setting counts as soon as it is sent, though the server may refuse it.
+    case settingsBeforeConfirmation = "settings_before_confirmation"
+
+    // Read sets and write sets.
+    case cascadesIgnored = "cascades_ignored"
+    case partitionsIgnored = "partitions_ignored"
+    case triggersIgnored = "triggers_ignored"
+    /// A keyed UPDATE covers the keys that its rows had, not those that they get.
+    case movedKeyIgnored = "moved_key_ignored"
+    /// Fills by a newly keyed column do not wait for the windows that were open before it.
+    case newlyKeyedColumn = "newly_keyed_column"
+
+    // Sessions.
+    /// Reads after a transaction's own writes are answered from memory, and stored.
+    case ownWritesIgnored = "own_writes_ignored"
+    /// Reads in REPEATABLE READ transactions are answered from memory, and stored.
+    case isolationIgnored = "isolation_ignored"
+}
+
+extension Mutant {
+    #if DEBUG
+        /// The mutant of the running test, for the code that it calls on its own thread.
+        @TaskLocal package static var scoped: Mutant?
+
+        /// The mutant that a process was started with.
+        private static let ofProcess: Mutant? =
+            ProcessInfo.processInfo.environment["MYNAH_MUTANT"].flatMap(Mutant.init)
+
+        /// What `MYNAH_MUTANT` asks of this process; nil in release builds whatever it says.
+        package static var requested: Mutant? { ofProcess }
+
+        package var isActive: Bool { (Mutant.scoped ?? Mutant.ofProcess) == self }
+    #else
+        package static var requested: Mutant? { nil }
+
+        @inlinable package var isActive: Bool { false }
+    #endif
+}
