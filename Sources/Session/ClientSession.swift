@@ -57,6 +57,8 @@ final class ClientSession {
     var transaction = TransactionTracker()
     var settings: SessionSettings
     var identity: SessionIdentity = .unknown
+    /// The upstream is a standby; as of the last look at the settings.
+    private var serverIsStandby = false
     /// What names are resolved with, until the settings change.
     private var knownContext: ResolutionContext?
     /// Outstanding segments that do more than read: what they change is not known yet.
@@ -143,6 +145,7 @@ final class ClientSession {
     /// To be called whenever the settings may have changed.
     func refreshIdentity() {
         knownContext = nil
+        serverIsStandby = settings.serverIsStandby
         let level = settings.current["default_transaction_isolation"]?.lowercased() ?? ""
         transaction.defaultIsolation =
             level.contains("read") && level.contains("committed") ? .readCommitted : .serializable
@@ -188,6 +191,7 @@ final class ClientSession {
     func bypassReason(in transaction: TransactionTracker) -> BypassReason? {
         if !services.isServingFromCache { return .cacheDisabled }
         if let reason = transaction.bypassReason { return reason }
+        if serverIsStandby { return .standby }
         if identity == .unknown || unsettledSegments > 0 { return .sessionState }
         return nil
     }

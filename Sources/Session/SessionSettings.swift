@@ -55,8 +55,12 @@ struct SessionSettings {
         "lc_time", "xmlbinary", "xmloption", "standard_conforming_strings", "backslash_quote",
         "array_nulls", "transform_null_equals", "quote_all_identifiers",
         "default_text_search_config", "row_security", "timezone_abbreviations",
-        "default_transaction_isolation", "default_transaction_read_only",
+        "default_transaction_isolation", "default_transaction_read_only", "in_hot_standby",
     ]
+
+    /// Whether the server follows another: it changes without a write that could be seen here.
+    /// (Reported from PostgreSQL 14 on.)
+    var serverIsStandby: Bool { current["reported in_hot_standby"] == "on" }
 
     /// Notes a change that the server has confirmed.
     mutating func confirmed(_ change: SettingChange) {

@@ -46,4 +46,8 @@ package enum BypassReason: String, CaseIterable, Sendable {
     case entryTooLarge = "entry_too_large"
     case invalidatedDuringFill = "invalidated_during_fill"
     case replyNotStorable = "reply_not_storable"
+
+    // The database.
+    /// The server is a standby: it changes by writes that do not come through the proxy.
+    case standby = "standby"
 }

@@ -40,9 +40,11 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 20) 
 
 
 class PostgresServer:
-    """A PostgreSQL cluster of its own in a temporary directory."""
+    """A PostgreSQL cluster of its own in a temporary directory; a hot standby of `primary` if given."""
 
-    def __init__(self, settings: dict[str, str] | None = None):
+    def __init__(
+        self, settings: dict[str, str] | None = None, primary: "PostgresServer | None" = None
+    ):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mynah-e2e-pg-"))
         self.data = self.directory / "data"
         self.port = free_port()
@@ -69,15 +71,19 @@ class PostgresServer:
             ]
         else:
             self._as_owner = []
-        self._run(
-            "initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8",
-            "--locale=C.UTF-8", "--no-sync",
-        )
+        if primary:
+            self._run("pg_basebackup", "-D", str(self.data), "-R", "-c", "fast", "-d", primary.dsn("postgres"))
+        else:
+            self._run(
+                "initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8",
+                "--locale=C.UTF-8", "--no-sync",
+            )
         with open(self.data / "postgresql.conf", "a") as file:
             for name, value in self.settings.items():
                 file.write(f"{name} = {value}\n")
         (self.data / "pg_hba.conf").write_text(
             "local all all trust\n"
+            "host replication all 127.0.0.1/32 trust\n"
             "host all scram_user 127.0.0.1/32 scram-sha-256\n"
             "host all md5_user 127.0.0.1/32 md5\n"
             "host all cleartext_user 127.0.0.1/32 password\n"
@@ -89,6 +95,14 @@ class PostgresServer:
             [*self._as_owner, str(POSTGRESQL_BIN / program), *arguments],
             check=True, stdout=subprocess.DEVNULL, cwd="/",
         )
+
+    def copy_data(self, name: str) -> pathlib.Path:
+        """Copies the data directory of the stopped server, as its owner."""
+        copy = self.directory / name
+        subprocess.run(
+            [*self._as_owner, "cp", "-a", str(self.data), str(copy)], check=True, cwd="/"
+        )
+        return copy
 
     def start(self) -> "PostgresServer":
         with open(self.directory / "log", "ab") as log:

@@ -241,6 +241,8 @@ struct SyntaxCollector {
         facts.columns.insert(name)
         switch name {
         case "ctid", "xmin", "xmax", "cmin", "cmax": facts.bypass(.systemColumn)
+        // From PostgreSQL 16 on no column but a function, which this grammar does not know.
+        case "system_user": facts.bypass(.currentTimeOrUser)
         default: break
         }
     }
