@@ -147,13 +147,7 @@ package final class WriteCoordinator: Sendable {
         logger.warning(
             "connection lost during a write: its relations are not cached until the outcome is known",
             metadata: ["database": "\(database)", "windows": "\(windows.count)"])
-        Task {
-            do {
-                try await upstream.waitUntilEnded(key, database: database)
-            } catch {
-                // Cancelled: the process is going down and its cache with it. The windows stay open.
-                return
-            }
+        upstream.whenEnded(key, database: database) { [self] in
             for window in windows { close(window, committed: true) }
             logger.notice(
                 "outcome settled: the upstream session has ended",
