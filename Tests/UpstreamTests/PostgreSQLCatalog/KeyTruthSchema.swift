@@ -13,7 +13,12 @@ enum KeyTruthSchema {
         Table(name: "a", columns: ["id", "x", "y", "s"]),
         Table(name: "b", columns: ["id", "x", "y", "s"]),
         Table(name: "c", columns: ["x", "y", "z"]),
+        Table(name: "d", columns: ["id", "z"]),
         Table(name: "e", columns: ["id", "x"]),
+    ]
+
+    static let views = [
+        Table(name: "av", columns: ["id", "x"]), Table(name: "bv", columns: ["id", "x", "z"]),
     ]
 
     static let written = [
@@ -26,6 +31,7 @@ enum KeyTruthSchema {
         Table(
             name: "wn", columns: ["id", "up", "x"], assignable: ["id", "up", "x"], keys: ["id"]),
         Table(name: "wp", columns: ["id", "x"], assignable: ["id", "x"], keys: ["id, x"]),
+        Table(name: "wp_1", columns: ["id", "x"], assignable: ["id", "x"], keys: ["id, x"]),
         Table(name: "wt", columns: ["id", "x"], assignable: ["id", "x"], keys: ["id"]),
         Table(name: "wg", columns: ["id", "x", "g"], assignable: ["id", "x"], keys: ["id", "g"]),
         Table(name: "wh", columns: ["id", "g"], assignable: ["id", "g"], keys: ["id"]),
@@ -37,7 +43,11 @@ enum KeyTruthSchema {
         CREATE TABLE a (id int PRIMARY KEY, x int, y bigint, s text);
         CREATE TABLE b (id bigint, x int, y smallint, s varchar(3), UNIQUE (x, y));
         CREATE TABLE c (x int, y int, z int);
+        CREATE TABLE d (id int, z int);
         CREATE TABLE e (id int, x int) PARTITION BY LIST (x);
+        CREATE VIEW av AS SELECT id, x FROM a WHERE x IN (1, 2);
+        CREATE VIEW bv AS SELECT b.id, a.x, d.z FROM (b LEFT JOIN a ON a.id = b.x)
+            JOIN d ON d.id = b.y AND d.z = 1;
         CREATE TABLE e_1 PARTITION OF e FOR VALUES IN (1, 2);
         CREATE TABLE e_2 PARTITION OF e DEFAULT;
 
@@ -74,7 +84,8 @@ enum KeyTruthSchema {
         INSERT INTO wh VALUES (0, 1), (1, 2), (2, 2), (3, 3);
         INSERT INTO wl VALUES (0, 'P'), (1, 'q'), (2, NULL);
         CREATE TABLE w0 AS TABLE w; CREATE TABLE wc0 AS TABLE wc; CREATE TABLE wn0 AS TABLE wn;
-        CREATE TABLE wp0 AS TABLE wp; CREATE TABLE wt0 AS TABLE wt; CREATE TABLE wg0 AS TABLE wg;
+        CREATE TABLE wp0 AS TABLE wp; CREATE TABLE wp_10 AS TABLE wp_1;
+        CREATE TABLE wt0 AS TABLE wt; CREATE TABLE wg0 AS TABLE wg;
         CREATE TABLE wh0 AS TABLE wh; CREATE TABLE wl0 AS TABLE wl;
         """
 }

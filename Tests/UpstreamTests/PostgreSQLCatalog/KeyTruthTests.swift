@@ -10,7 +10,7 @@ import Testing
 struct KeyTruthTests {
     private static let environment = ProcessInfo.processInfo.environment
     private static let seed = environment["MYNAH_TEST_SEED"].flatMap(UInt64.init) ?? 20_250_101
-    private static let count = environment["MYNAH_TEST_STATEMENTS"].flatMap(Int.init) ?? 4_000
+    private static let count = environment["MYNAH_TEST_STATEMENTS"].flatMap(Int.init) ?? 2_000
 
     private struct Fixture {
         let catalog: PostgreSQLCatalog
@@ -128,7 +128,7 @@ struct KeyTruthTests {
     private static func refill(
         _ connection: DirectConnection, _ random: inout RandomStatements
     ) throws {
-        try connection.execute("TRUNCATE a, b, c, e")
+        try connection.execute("TRUNCATE a, b, c, d, e")
         for table in KeyTruthSchema.read {
             let rows = randomRows(table, 6, &random)
             try connection.execute("INSERT INTO \(table.name) \(rows) ON CONFLICT DO NOTHING")
@@ -204,7 +204,7 @@ struct KeyTruthTests {
                 }
                 #expect(
                     counts?[0][1] == "0",
-                    "seed \(Self.seed), statement \(number): \(sql) \(parameters) \(name): \(condition)"
+                    "seed \(Self.seed), \(number): \(sql) \(parameters) \(name): \(condition)"
                 )
             }
         }

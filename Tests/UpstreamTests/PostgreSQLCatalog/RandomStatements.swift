@@ -62,7 +62,7 @@ struct RandomStatements {
         if kind == "FULL " {
             sql += " ON " + column(inside) + " = " + column(inside)
         } else if !kind.hasPrefix("NATURAL"), !kind.hasPrefix("CROSS") {
-            sql += chance(15) ? " USING (x)" : " ON " + conditions(inside, 1...2)
+            sql += chance(25) ? " USING (x)" : " ON " + conditions(inside, 1...2)
         }
         return sql + ")"
     }
@@ -73,7 +73,7 @@ struct RandomStatements {
             leaves.append(Leaf(name: name, columns: ["x", "y"]))
             return "(SELECT x, y FROM c WHERE \(pick(["z = 1", "x = 2", "true"]))) \(name)"
         }
-        let table = pick(KeyTruthSchema.read)
+        let table = chance(8) ? pick(KeyTruthSchema.views) : pick(KeyTruthSchema.read)
         leaves.append(Leaf(name: name, columns: table.columns))
         return "\(table.name) \(name)"
     }
@@ -116,7 +116,9 @@ struct RandomStatements {
 
     mutating func constant(for column: String) -> String {
         let isText = column.hasSuffix("s") || column.hasSuffix("v")
-        let value = isText ? pick(["p", "q"]) : String(Int.random(in: 0...3, using: &random))
+        // Spaces that varchar(3) drops.
+        let texts = column.hasSuffix("v") ? ["p", "pq    "] : ["p", "q"]
+        let value = isText ? pick(texts) : String(Int.random(in: 0...4, using: &random))
         switch Int.random(in: 0..<10, using: &random) {
         case 0..<5: return isText ? "'\(value)'" : value
         case 5: return "'\(value)'"
