@@ -23,7 +23,8 @@ struct BoundParametersTests {
         _ tail: ByteBuffer, _ index: Int, _ type: KeyType = .integer(width: 4),
         isArray: Bool = false, isUTF8: Bool = true
     ) -> [KeyValue]? {
-        BoundParameters(tail, textIsUTF8: isUTF8).values(at: index, as: type, isArray: isArray)
+        BoundParameters(tail, comparesTextAsSent: isUTF8).values(
+            at: index, as: type, isArray: isArray)
     }
 
     @Test("each parameter is read in its own format, in one for all, or as text")
@@ -43,7 +44,7 @@ struct BoundParametersTests {
         #expect(values(try tail(binary), 0) == nil)
     }
 
-    @Test("text in another encoding than UTF-8 is only known where it is ASCII")
+    @Test("text is only known where it is ASCII, unless both sides use UTF-8")
     func encodings() throws {
         let tail = try tail(ByteBuffer(string: "naïve"), ByteBuffer(string: "plain"))
         #expect(values(tail, 0, .text) == [.text(Array("naïve".utf8))])

@@ -15,6 +15,12 @@ struct ClientSessionKeyedTests {
     private let writer: HarnessClient
 
     init() throws {
+        try self.init(serverEncoding: "UTF8")
+    }
+
+    private init(serverEncoding: String) throws {
+        harness.upstream.greeting.parameterStatuses.append(
+            .init(name: "server_encoding", value: serverEncoding))
         reader = try harness.client()
         writer = try harness.client()
     }
@@ -188,6 +194,23 @@ struct ClientSessionKeyedTests {
         #expect(try !hits("SELECT t id=$1", text(" 2")))
         try write("UPDATE t id=$1", text("+3"))
         #expect(try !hits("SELECT t id=$1", text("1")))
+    }
+
+    @Test("text beyond ASCII is a key only where both sides are known to use UTF-8")
+    func encodings() throws {
+        for (serverEncoding, isKnown) in [("UTF8", true), ("EUC_JP", false)] {
+            let test = try ClientSessionKeyedTests(serverEncoding: serverEncoding)
+            let name = "SELECT t name=$1"
+            for value in ["plain", "é"] { #expect(try !test.hits(name, text(value))) }
+            try test.write("UPDATE t name=$1", text("other"))
+            #expect(try test.hits(name, text("plain")))
+            #expect(try test.hits(name, text("é")) == isKnown)
+            try test.write("UPDATE t name=$1", text("è"))
+            #expect(try test.hits(name, text("plain")) == isKnown)
+            #expect(try test.hits(name, text("é")) == isKnown)
+            try test.write("UPDATE t name=$1", text("é"))
+            #expect(try !test.hits(name, text("é")))
+        }
     }
 
     @Test("a transaction's COMMIT covers the keys of all its statements, and no others")
