@@ -12,14 +12,14 @@ struct BoundParameters: KeyParameters {
 
     private let message: ByteBuffer
     private var places: [Place] = []
-    /// Whether text is in UTF-8. In any other encoding only ASCII means the same.
-    private let textIsUTF8: Bool
+    /// Whether client and server both use UTF-8. In any other encoding only ASCII is certain.
+    private let comparesTextAsSent: Bool
 
     /// `bindTail` is what follows the two names in a Bind message. Of one that is malformed no
     /// parameter can be read: the server will say what is wrong with it.
-    init(_ bindTail: ByteBuffer, textIsUTF8: Bool) {
+    init(_ bindTail: ByteBuffer, comparesTextAsSent: Bool) {
         message = bindTail
-        self.textIsUTF8 = textIsUTF8
+        self.comparesTextAsSent = comparesTextAsSent
         var tail = bindTail
         guard let formatCount = tail.readInteger(as: UInt16.self),
             var formats = tail.readSlice(length: Int(formatCount) * 2),
@@ -60,7 +60,7 @@ struct BoundParameters: KeyParameters {
             case (true, true): KeyValue.elements(binary: value, as: type)
             }
         }
-        guard case .text = type, !textIsUTF8, let values else { return values }
+        guard case .text = type, !comparesTextAsSent, let values else { return values }
         return values.allSatisfy(\.isASCII) ? values : nil
     }
 }

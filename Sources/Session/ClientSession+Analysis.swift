@@ -58,7 +58,13 @@ extension ClientSession {
         return String(validating: query, as: UTF8.self)
     }
 
-    var clientEncodingIsUTF8: Bool {
+    /// Whether a text parameter's bytes are those that the server compares. In other encodings of
+    /// either side two texts may be one to the server (full-width tilde and wave dash in EUC_JP).
+    var comparesTextAsSent: Bool {
+        clientEncodingIsUTF8 && settings.current["reported server_encoding"] == "UTF8"
+    }
+
+    private var clientEncodingIsUTF8: Bool {
         let name = settings.current["reported client_encoding"] ?? "UTF8"
         return name == "UTF8" || name == "UNICODE"
     }
@@ -83,7 +89,7 @@ extension ClientSession {
         }
         let plan = FillPlan.plan(for: profile, text: text, database: database, services: services)
         guard case .store(let timeToLive) = plan.decision else { return .bypass(.rule) }
-        let cells = plan.cells(bindTail: bindTail, textIsUTF8: clientEncodingIsUTF8)
+        let cells = plan.cells(bindTail: bindTail, comparesTextAsSent: comparesTextAsSent)
         guard let lease = cells.capture() else { return .bypass(.writerInFlight) }
         // The read set is only as good as the catalog that it was found with. Looked at after the
         // capture: a later change moves the schema cell and spoils the lease.

@@ -136,7 +136,7 @@ extension ClientSession {
         guard let writes = statement.statementProfile?.writeSet, writes.namesParameters else {
             return nil
         }
-        return writes.bound(to: BoundParameters(bindTail, textIsUTF8: clientEncodingIsUTF8))
+        return writes.bound(to: BoundParameters(bindTail, comparesTextAsSent: comparesTextAsSent))
     }
 
     private func takeBindItem() -> ReplyLedger.Item {

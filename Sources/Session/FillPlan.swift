@@ -112,14 +112,15 @@ final class FillPlan: Sendable {
 
     /// The cells of one execution (design §4, A read's cells), to be captured after this call.
     /// `bindTail` is what follows the names in its Bind message; nil where it has none.
-    func cells(bindTail: ByteBuffer?, textIsUTF8: Bool) -> CellSet {
+    func cells(bindTail: ByteBuffer?, comparesTextAsSent: Bool) -> CellSet {
         if keyed.isEmpty { return fixed }
         // Where columns are not ready, a writer that they wait for has `all` open, so that almost
         // always there is no lease either.
         if keyed.allSatisfy(\.columns.isReady) {
             if let constant { return constant }
             if let bindTail {
-                let parameters = BoundParameters(bindTail, textIsUTF8: textIsUTF8)
+                let parameters = BoundParameters(
+                    bindTail, comparesTextAsSent: comparesTextAsSent)
                 var cells: [VersionCell] = []
                 for dependency in keyed { dependency.add(parameters, to: &cells) }
                 return fixed.union(cells)

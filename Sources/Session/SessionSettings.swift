@@ -51,7 +51,8 @@ struct SessionSettings {
     static let tracked: Set<String> = [
         "search_path", "role", "session_user", "session_authorization", "timezone", "datestyle",
         "intervalstyle",
-        "extra_float_digits", "bytea_output", "client_encoding", "lc_monetary", "lc_numeric",
+        "extra_float_digits", "bytea_output", "client_encoding", "server_encoding", "lc_monetary",
+        "lc_numeric",
         "lc_time", "xmlbinary", "xmloption", "standard_conforming_strings", "backslash_quote",
         "array_nulls", "transform_null_equals", "quote_all_identifiers",
         "default_text_search_config", "row_security", "timezone_abbreviations",
