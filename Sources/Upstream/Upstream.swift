@@ -7,6 +7,10 @@ package protocol Upstream: Sendable {
     /// What tells reads from writes for this database's dialect.
     var analyzer: any StatementAnalyzer { get }
 
+    /// To be asked before every answer from memory whether what others have committed meanwhile has
+    /// been taken notice of. nil where nothing can tell, or need not.
+    var commitWatch: CommitWatch? { get }
+
     /// A query that returns rows of name and value, as text: every setting in
     /// `UpstreamGreeting.settings`, and `mynah.temporary_objects` as `t` or `f`. nil where a session's
     /// state can always be followed.
@@ -28,6 +32,10 @@ package protocol Upstream: Sendable {
 
     /// Ends threads and connections of its own. Called once, after the last link has closed.
     func shutDown() async
+}
+
+extension Upstream {
+    package var commitWatch: CommitWatch? { nil }
 }
 
 /// What a client's startup message asked for, as far as the upstream must know it.
