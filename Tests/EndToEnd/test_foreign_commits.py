@@ -6,6 +6,8 @@ proxy, whatever was in memory.
 
 import random
 import sqlite3
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -177,3 +179,57 @@ def test_with_an_interval_commits_show_within_it(own_mynah, sqlite_file, session
         warm(server, lambda: reader.value(read))
         foreign.execute(f"UPDATE {table} SET v = {value}")
         wait_until(lambda: reader.value(read) == str(value).encode(), "the write shows", 5)
+
+
+def test_a_commit_through_attach_shows_in_the_next_read(
+    cached_sqlite, counter, sqlite_file, tmp_path, table
+):
+    """One transaction over two files, of which the proxy serves the attached one."""
+    read = f"SELECT v FROM {table} WHERE id = 1"
+    other = sqlite3.connect(tmp_path / "other.db", isolation_level=None, timeout=20)
+    other.execute("CREATE TABLE mine (v)")
+    other.execute("ATTACH ? AS served", (str(sqlite_file),))
+    for value in range(1, 51):
+        warm(cached_sqlite, lambda: counter.value(read))
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("INSERT INTO mine VALUES (1)")
+        other.execute(f"UPDATE served.{table} SET v = {value}")
+        assert_hit(cached_sqlite, lambda: counter.value(read))
+        other.execute("COMMIT")
+        assert counter.value(read) == str(value).encode()
+    other.close()
+
+
+WRITES_UNTIL_KILLED = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
+value = int(sys.argv[3])
+while True:
+    value += 1
+    connection.execute(f"UPDATE {sys.argv[2]} SET v = {value}")
+    print(value, flush=True)
+"""
+
+
+def test_what_a_killed_writer_has_committed_shows(
+    cached_sqlite, counter, sqlite_file, foreign, table
+):
+    """Killed at any point of a commit, also in the middle of publishing it."""
+    read = f"SELECT v FROM {table} WHERE id = 1"
+    value = 0
+    for _ in range(15):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITES_UNTIL_KILLED, str(sqlite_file), table, str(value)],
+            stdout=subprocess.PIPE, text=True,
+        )
+        for line in writer.stdout:
+            value = int(line)
+            seen = int(counter.value(read))
+            assert seen >= value
+            if value % 40 == 0:
+                writer.kill()
+        writer.wait()
+        writer.stdout.close()
+        truth = foreign.execute(f"SELECT v FROM {table} WHERE id = 1").fetchone()[0]
+        assert int(counter.value(read)) == truth >= value
+        value = truth
