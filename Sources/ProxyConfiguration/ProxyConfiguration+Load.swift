@@ -176,8 +176,9 @@ extension ProxyConfiguration.SQLite {
             ?? .seconds(5)
         externalWriteCheck =
             try reader.duration(
-                .sqliteExternalWriteCheck, in: .milliseconds(1) ... .seconds(60))
-            ?? .milliseconds(50)
+                .sqliteExternalWriteCheck, in: .milliseconds(1) ... .seconds(60),
+                zero: "before every answer from memory")
+            ?? .zero
     }
 }
 

@@ -186,6 +186,9 @@ final class ClientSession {
     }
 
     /// Why nothing may be answered from memory at this moment, whatever the statement; nil if it may.
+    ///
+    /// To be asked before each lookup, and after the statement has come: an answer that is found
+    /// afterwards has everything in it that was committed before, by whomever.
     var bypassReason: BypassReason? { bypassReason(in: transaction) }
 
     func bypassReason(in transaction: TransactionTracker) -> BypassReason? {
@@ -193,6 +196,7 @@ final class ClientSession {
         if let reason = transaction.bypassReason { return reason }
         if serverIsStandby { return .standby }
         if identity == .unknown || unsettledSegments > 0 { return .sessionState }
+        if let watch = services.commitWatch, !watch.seesNothingNew() { return .foreignCommit }
         return nil
     }
 

@@ -9,6 +9,8 @@ import Upstream
 /// What all sessions share. One per process; everything in it is thread-safe.
 package final class SessionServices: Sendable {
     let upstream: any Upstream
+    /// Asked for every answer from memory, hence not through `upstream`.
+    let commitWatch: CommitWatch?
     let cache: ReplyCache
     let cells: CellTable
     let flights: FlightTable
@@ -34,6 +36,7 @@ package final class SessionServices: Sendable {
         metrics: ProxyMetrics, logger: Logger
     ) {
         self.upstream = upstream
+        commitWatch = upstream.commitWatch
         self.cache = cache
         self.cells = cells
         self.metrics = metrics

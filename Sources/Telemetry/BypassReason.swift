@@ -43,6 +43,7 @@ package enum BypassReason: String, CaseIterable, Sendable {
     case rule = "rule"
     case catalogNotReady = "catalog_not_ready"
     case writerInFlight = "writer_in_flight"
+    case foreignCommit = "foreign_commit"
     case entryTooLarge = "entry_too_large"
     case invalidatedDuringFill = "invalidated_during_fill"
     case replyNotStorable = "reply_not_storable"

@@ -7,6 +7,10 @@ package protocol Upstream: Sendable {
     /// What tells reads from writes for this database's dialect.
     var analyzer: any StatementAnalyzer { get }
 
+    /// To be asked before every answer from memory whether what others have committed meanwhile has
+    /// been taken notice of. nil where nothing can tell, or need not.
+    var commitWatch: CommitWatch? { get }
+
     /// A query that returns rows of name and value, as text: every setting in
     /// `UpstreamGreeting.settings`, and `mynah.temporary_objects` as `t` or `f`. nil where a session's
     /// state can always be followed.
@@ -37,6 +41,8 @@ package protocol Upstream: Sendable {
 }
 
 extension Upstream {
+    package var commitWatch: CommitWatch? { nil }
+
     /// Waits with `waitUntilEnded`, in a task of its own.
     package func whenEnded(
         _ key: BackendKey?, database: String, _ then: @escaping @Sendable () -> Void

@@ -171,6 +171,7 @@ class MynahServer:
         cache: dict[str, object] | None = None,
         rules: list[dict[str, object]] | None = None,
         listen: dict[str, object] | None = None,
+        sqlite: dict[str, object] | None = None,
     ):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mynah-e2e-"))
         self.port = free_port()
@@ -179,6 +180,7 @@ class MynahServer:
         self.cache = {"enabled": True, "memory": "64MB", "ttl": "5m", "max_entry": "4MB"}
         self.cache.update(cache or {})
         self.rules = rules or []
+        self.sqlite = sqlite or {}
         self.listen = {
             "address": f"127.0.0.1:{self.port}",
             "metrics": f"127.0.0.1:{self.metrics_port}",
@@ -199,6 +201,8 @@ class MynahServer:
 
     def configuration_text(self) -> str:
         lines = ["[listen]", *toml(self.listen), "", "[upstream]", *toml({"url": self.upstream})]
+        if self.sqlite:
+            lines += ["", "[sqlite]", *toml(self.sqlite)]
         lines += ["", "[cache]", *toml(self.cache)]
         for rule in self.rules:
             lines += ["", "[[rule]]", *toml(rule)]

@@ -1,13 +1,11 @@
 """Every way to change data, between a cached read and its repetition."""
 
 import dataclasses
-import sqlite3
 
 import pytest
 
 import wire
 from caching import assert_hit, warm
-from servers import wait_until
 from wire import RawSession
 
 
@@ -445,21 +443,3 @@ def test_a_session_that_ends_inside_a_transaction_leaves_nothing_behind(mynah, s
     writer.close()
     reader.run(f"UPDATE {table} SET v = v + 10")
     assert reader.value(f"SELECT v FROM {table}") == b"11"
-
-
-def test_sqlite_writes_of_another_process_show_within_the_check_interval(
-    cached_sqlite, sqlite_file, session, table
-):
-    reader = session(cached_sqlite)
-    reader.run(f"CREATE TABLE {table} (v integer)")
-    reader.run(f"INSERT INTO {table} VALUES (0)")
-    read = f"SELECT v FROM {table}"
-    foreign = sqlite3.connect(sqlite_file, isolation_level=None, timeout=20)
-    for value in range(1, 20):
-        warm(cached_sqlite, lambda: reader.value(read))
-        foreign.execute(f"UPDATE {table} SET v = {value}")
-        # sqlite.external_write_check is 50 ms; the rest is for a machine that is busy.
-        wait_until(lambda: reader.value(read) == str(value).encode(), "the write shows", 5)
-    foreign.execute(f"ALTER TABLE {table} ADD COLUMN w integer DEFAULT 5")
-    assert reader.rows(f"SELECT * FROM {table}") == [[b"19", b"5"]]
-    foreign.close()

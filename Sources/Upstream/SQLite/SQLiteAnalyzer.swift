@@ -17,7 +17,8 @@ final class SQLiteAnalyzer: StatementAnalyzer {
     }
 
     private struct Entry {
-        var profile: QueryProfile
+        /// By the parameter types declared with the text: keys are read by them.
+        var profiles: [[UInt32]: QueryProfile] = [:]
         /// Profiles that a session may still act on, made from an older schema.
         var superseded: [Superseded] = []
     }
@@ -30,6 +31,7 @@ final class SQLiteAnalyzer: StatementAnalyzer {
 
     /// Longer than any time between a session's look at a profile and the end of the write.
     private static let supersededFor: Duration = .seconds(60)
+    private static let maximumTypings = 4
     /// Texts being compiled or waiting for it. With the analysis thread's lock wait of one second
     /// this keeps the answer within two.
     private static let maximumWaiting = 256
@@ -59,7 +61,9 @@ final class SQLiteAnalyzer: StatementAnalyzer {
                 QueryProfile(statements: [Self.unread(.unparsed)], catalogVersion: version))
         }
         let known: ProfileLookup? = state.withLock { state in
-            if let profile = find(sql, &state)?.profile, profile.catalogVersion == version {
+            if let profile = find(sql, &state)?.profiles[parameterTypes],
+                profile.catalogVersion == version
+            {
                 return .known(profile)
             }
             guard state.waiting < Self.maximumWaiting else {
@@ -78,7 +82,8 @@ final class SQLiteAnalyzer: StatementAnalyzer {
             case .success(let connection):
                 profile = QueryProfile(
                     statements: SQLiteProfiler(
-                        connection: connection, database: database, user: user
+                        connection: connection, database: database, user: user,
+                        declaredTypes: parameterTypes
                     ).profiles(of: sql), catalogVersion: version)
             case .failure:
                 profile = QueryProfile(
@@ -86,7 +91,7 @@ final class SQLiteAnalyzer: StatementAnalyzer {
             }
             state.withLock { state in
                 state.waiting -= 1
-                remember(profile, for: sql, &state)
+                remember(profile, for: sql, parameterTypes, &state)
             }
             completion(profile)
         }
@@ -106,14 +111,22 @@ final class SQLiteAnalyzer: StatementAnalyzer {
         state.entries[sql] ?? state.previous[sql]
     }
 
-    private func remember(_ profile: QueryProfile, for sql: String, _ state: inout State) {
+    private func remember(
+        _ profile: QueryProfile, for sql: String, _ types: [UInt32], _ state: inout State
+    ) {
         let now = ContinuousClock.now
-        var entry = Entry(profile: profile)
-        if let old = find(sql, &state), old.profile.catalogVersion != profile.catalogVersion {
-            entry.superseded = old.superseded.filter { $0.until > now }.suffix(7)
-            entry.superseded.append(
-                Superseded(profile: old.profile, until: now + Self.supersededFor))
+        var entry = find(sql, &state) ?? Entry()
+        let isFull = entry.profiles.count >= Self.maximumTypings
+        let old = entry.profiles.filter {
+            $0.value.catalogVersion != profile.catalogVersion || (isFull && $0.key != types)
         }
+        for (types, profile) in old {
+            entry.profiles[types] = nil
+            entry.superseded.append(
+                Superseded(profile: profile, until: now + Self.supersededFor))
+        }
+        entry.superseded = entry.superseded.filter { $0.until > now }.suffix(8)
+        entry.profiles[types] = profile
         // Two generations: what was not asked for during a whole one is forgotten.
         if state.entries.count >= capacity / 2 {
             state.previous = state.entries
@@ -124,23 +137,31 @@ final class SQLiteAnalyzer: StatementAnalyzer {
 
     /// Whether the profile of the text, in every version that a session may be acting on, had said
     /// that its statement number `index` may write `tables`. False for a text that has none.
+    ///
+    /// A profile that names the rows as well is believed only while the catalog is the one that
+    /// it was made from: a trigger added since may write others. Asked inside the transaction that
+    /// writes, whose beginning has looked for foreign changes.
     func foretold(
         _ tables: Set<String>, changesSchema: Bool, by sql: String, index: Int
     ) -> Bool {
         let now = ContinuousClock.now
         let profiles: [QueryProfile] = state.withLock { state in
             guard let entry = find(sql, &state) else { return [] }
-            return [entry.profile]
+            return Array(entry.profiles.values)
                 + entry.superseded.filter { $0.until > now }.map(\.profile)
         }
         guard !profiles.isEmpty else { return false }
         let written = Set(tables.map { RelationIdentifier($0.lowercased()) })
+        let version = database.cells.catalog.current
         return profiles.allSatisfy { profile in
             guard index < profile.statements.count else { return false }
             switch profile.statements[index].writeSet {
             case .everythingAndCatalog: return true
             case .everything: return !changesSchema
-            case .relations(let set): return !changesSchema && written.isSubset(of: set.keys)
+            case .relations(let set):
+                return !changesSchema && written.isSubset(of: set.keys)
+                    && (profile.catalogVersion == version
+                        || set.values.allSatisfy { $0 == .anyRow })
             case .nothing: return !changesSchema && written.isEmpty
             }
         }

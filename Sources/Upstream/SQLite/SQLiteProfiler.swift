@@ -9,6 +9,8 @@ struct SQLiteProfiler {
     let connection: SQLiteConnection
     let database: SQLiteDatabase
     let user: String
+    /// As declared at Parse.
+    var declaredTypes: [UInt32] = []
 
     func profiles(of sql: String) -> [StatementProfile] {
         StatementSplitter.split(sql).map(profile)
@@ -130,7 +132,10 @@ struct SQLiteProfiler {
             let reason = bypassReason(source, record, reads)
             return StatementProfile(
                 kind: StatementSplitter.hasLockingClause(source) ? .locking : .read,
-                readSet: reads.relations, bypassReason: reason, hasTimeTypedParameters: false)
+                readSet: reads.relations,
+                dependencies: reason == nil
+                    ? dependencies(source, statement, reads.relations, schema) : nil,
+                bypassReason: reason, hasTimeTypedParameters: false)
         }
         var written: Set<RelationIdentifier> = []
         for table in record.writtenTables {
@@ -141,8 +146,53 @@ struct SQLiteProfiler {
             }
             written.insert(RelationIdentifier(table.lowercased()))
         }
+        let pins = pins(source, statement, written, schema) ?? .anyRow
         return StatementProfile(
-            kind: .write, readSet: reads.relations, writeSet: .relations(written))
+            kind: .write, readSet: reads.relations,
+            writeSet: .relations(Dictionary(uniqueKeysWithValues: written.map { ($0, pins) })))
+    }
+
+    // MARK: Rows
+
+    /// The rows that a read depends on; nil for all of what it reads.
+    private func dependencies(
+        _ source: String, _ statement: CompiledStatement, _ relations: [Relation],
+        _ schema: SQLiteSchema
+    ) -> [RowDependency]? {
+        // A view's name among what is read, or a common table expression's, is one too many.
+        guard relations.count == 1, let relation = relations.first,
+            Set(statement.record.readTables.map(\.asciiLowercased)).count == 1,
+            let facts = KeyedRowReader.facts(of: source),
+            let reader = rowReader(of: relation.identifier, source, statement, schema)
+        else { return nil }
+        return [RowDependency(relation: relation.identifier, scope: reader.scope(of: facts))]
+    }
+
+    /// What is known of the rows that a write touches; nil where it writes to several tables, or
+    /// to one that it may touch other rows of.
+    private func pins(
+        _ source: String, _ statement: CompiledStatement, _ written: Set<RelationIdentifier>,
+        _ schema: SQLiteSchema
+    ) -> RowPins? {
+        guard written.count == 1, let table = written.first,
+            let facts = KeyedRowReader.facts(of: source)
+        else { return nil }
+        return rowReader(of: table, source, statement, schema)?.pins(of: facts)
+    }
+
+    private func rowReader(
+        of table: RelationIdentifier, _ source: String, _ statement: CompiledStatement,
+        _ schema: SQLiteSchema
+    ) -> KeyedRowReader? {
+        guard let table = try? RowidTable(named: table.rawValue, on: connection) else { return nil }
+        var types: [UInt32] = []
+        if statement.parameterCount > 0 {
+            let planner = StatementPlanner(
+                connection: connection, schema: schema, schemaVersion: 0)
+            guard let inferred = try? planner.parameterTypes(of: source) else { return nil }
+            types = PreparedStatement.parameterTypes(declared: declaredTypes, inferred: inferred)
+        }
+        return KeyedRowReader(table: table, parameterTypes: types)
     }
 
     private struct Reads {

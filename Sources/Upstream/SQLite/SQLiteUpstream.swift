@@ -8,8 +8,9 @@ import Synchronization
 
 /// A SQLite database file that speaks PostgreSQL's protocol through its links.
 ///
-/// Writes by other processes are noticed within `SQLiteUpstreamSettings.externalWriteCheck` from
-/// the first link on, and before each write of our own: everything cached before is then stale.
+/// Writes by other processes are noticed before an answer is served from memory (`commitWatch`), or
+/// within `SQLiteUpstreamSettings.externalWriteCheck`, and before and after each write of our own:
+/// everything cached before is then stale.
 package final class SQLiteUpstream: Upstream {
     private let database: SQLiteDatabase
     private let sqliteAnalyzer: SQLiteAnalyzer
@@ -38,6 +39,8 @@ package final class SQLiteUpstream: Upstream {
     package var databaseName: String { database.name }
 
     package var analyzer: any StatementAnalyzer { sqliteAnalyzer }
+
+    package var commitWatch: CommitWatch? { database.commitWatch }
 
     /// No answer of SQLite's depends on a setting, and those that transactions depend on are only
     /// changed by statements that analysis can read.
@@ -108,7 +111,7 @@ package final class SQLiteUpstream: Upstream {
     private func nextProcessID(_ eventLoop: any EventLoop) -> Int32 {
         links.withLock { links in
             if links.check == nil, !links.isShutDown {
-                let interval = TimeAmount(database.settings.externalWriteCheck)
+                let interval = TimeAmount(database.checkInterval)
                 let pending = SharedFlag(false)
                 links.check = eventLoop.scheduleRepeatedTask(
                     initialDelay: interval, delay: interval
@@ -122,12 +125,7 @@ package final class SQLiteUpstream: Upstream {
                     database.writer.submit { connection in
                         _ = pending.exchange(false)
                         guard case .success(let connection) = connection else { return }
-                        do {
-                            try database.checkForeignWrites(connection)
-                        } catch {
-                            // What cannot be checked must not be served.
-                            database.cells.invalidate(catalogToo: true)
-                        }
+                        database.lookNow(connection)
                     }
                 }
             }

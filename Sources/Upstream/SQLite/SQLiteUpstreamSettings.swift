@@ -15,7 +15,8 @@ package struct SQLiteUpstreamSettings: Sendable {
     /// How long SQLite waits for a lock that another process holds.
     package var busyTimeout: Duration = .seconds(5)
     /// How often the file is checked for what other processes committed, from the first link on.
-    package var externalWriteCheck: Duration = .milliseconds(50)
+    /// Zero: before every answer from memory.
+    package var externalWriteCheck: Duration = .zero
     /// Reply bytes that may wait for a client before its statement pauses.
     package var replyLimit = 1 << 20
     /// Request bytes of one session that may wait before its client is no longer read from.

@@ -62,10 +62,10 @@ final class SQLiteFixture: Sendable {
     var schemaCell: VersionCell { cells.cell(.schema(database: "shop")) }
     var catalogCell: VersionCell { cells.cell(.catalog(database: "shop")) }
 
-    func profile(_ sql: String) async -> [StatementProfile] {
+    func profile(_ sql: String, _ parameterTypes: [UInt32] = []) async -> [StatementProfile] {
         await withCheckedContinuation { continuation in
             let lookup = upstream.analyzer.profile(
-                of: sql, parameterTypes: [],
+                of: sql, parameterTypes: parameterTypes,
                 context: ResolutionContext(
                     database: "shop", sessionUser: "alice", currentRole: "alice",
                     searchPath: "public")

@@ -73,9 +73,9 @@ final class ForeignWriteDetector: Sendable {
     }
 
     /// Takes note of a schema change of our own, so that the next foreign commit is not taken for
-    /// one.
-    func schemaChangedByUs(_ connection: SQLiteConnection) throws {
-        let version = try connection.integer("PRAGMA schema_version")
+    /// one. `version` is the schema's as the change left it, read before anybody else could change
+    /// it further.
+    func schemaChangedByUs(to version: Int64?) {
         seen.withLock { $0.schemaVersion = version }
     }
 }

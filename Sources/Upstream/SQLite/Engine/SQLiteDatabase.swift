@@ -19,6 +19,8 @@ final class SQLiteDatabase: Sendable {
     let gate: WriterGate
     let plans: PlanMemo
     let foreignWrites: ForeignWriteDetector
+    /// nil where commits are looked for on a timer.
+    let commitWatch: CommitWatch?
     let logger: Logger
 
     private let wasReplaced = Atomic(false)
@@ -28,6 +30,7 @@ final class SQLiteDatabase: Sendable {
     /// SQLite database, or cannot be opened.
     init(path: String, settings: SQLiteUpstreamSettings, cells: CellTable, logger: Logger) throws {
         let identity = try FileIdentity(path: path)
+        try FileSystem.checkIsLocal(path)
         var isReadOnly = access(path, W_OK) != 0
         do {
             try Self.prepareFile(path, readOnly: isReadOnly, settings)
@@ -70,6 +73,51 @@ final class SQLiteDatabase: Sendable {
         gate = WriterGate(maximumWaiting: settings.maximumWaiting)
         plans = PlanMemo(capacity: settings.memoLimit)
         foreignWrites = ForeignWriteDetector(path: path, identity: identity)
+        let checksEveryAnswer = settings.externalWriteCheck == .zero
+        commitWatch =
+            checksEveryAnswer
+            ? try CommitWatch(path: path, busyTimeout: busyTimeout) : nil
+        if checksEveryAnswer, commitWatch == nil {
+            logger.notice(
+                """
+                the SQLite database is not in WAL mode: commits of other processes are noticed \
+                every \(checkInterval.components.attoseconds / 1_000_000_000_000_000) ms only
+                """)
+        }
+        try takeStock()
+    }
+
+    /// Sees where the file stands before anything can be cached from it: a commit between the
+    /// first answer and a later first look would go unnoticed.
+    private func takeStock() throws {
+        commitWatch?.whenUnconfirmed { [weak self] in self?.lookForForeignWrites() }
+        let isDone = DispatchSemaphore(value: 0)
+        let failure = Mutex<(any Error)?>(nil)
+        writer.submit { [self] connection in
+            do {
+                try checkForeignWrites(connection.get())
+            } catch {
+                failure.withLock { $0 = error }
+            }
+            isDone.signal()
+        }
+        isDone.wait()
+        if let error = failure.withLock({ $0 }) { throw error }
+    }
+
+    /// How often the file is looked at. Where every answer from memory is checked, only to see
+    /// that it was replaced.
+    var checkInterval: Duration {
+        if settings.externalWriteCheck > .zero { return settings.externalWriteCheck }
+        return commitWatch == nil ? .milliseconds(50) : .seconds(1)
+    }
+
+    /// The longest wait for another process's lock in one piece. Between two, what it commits is
+    /// noticed.
+    var lockTurn: Duration {
+        let turn =
+            settings.externalWriteCheck > .zero ? settings.externalWriteCheck : .milliseconds(10)
+        return min(turn, settings.busyTimeout)
     }
 
     /// Opens the file once, sees that it is a database, and turns the write-ahead log on, so that
@@ -109,18 +157,40 @@ final class SQLiteDatabase: Sendable {
     /// cached before stale. On the writer's thread only, on its connection: `data_version` ignores
     /// the commits of the connection that asks.
     ///
-    /// What this promises: after a foreign commit, answers cached before it are served for no
-    /// longer than `externalWriteCheck` plus the time of one check; a write through the proxy always
-    /// looks first, after it has taken the write lock.
+    /// What this promises: after a foreign commit, no answer cached before it is served to a
+    /// statement that comes later (`CommitWatch`); where that is not checked for each answer, for
+    /// no longer than `checkInterval` plus the time of one check. A write through the proxy always
+    /// looks first, after it has taken the write lock, and again when it has committed.
     func checkForeignWrites(_ connection: SQLiteConnection, isWriting: Bool = false) throws {
+        // Before the question: what is committed after this reading is not confirmed by it.
+        let mark = commitWatch?.read()
         // Inside a write transaction nobody else can commit, and its beginning has looked.
         guard isWriting || !connection.isInTransaction else { return }
         let change = try foreignWrites.check(connection)
-        guard change != .none else { return }
         if change == .file { wasReplaced.store(true, ordering: .sequentiallyConsistent) }
-        cells.invalidate(catalogToo: change != .data)
+        if change != .none { cells.invalidate(catalogToo: change != .data) }
         if change == .file {
             logger.error("the SQLite database file was replaced; restart to use the new one")
+        }
+        // After the cells have moved. Of our own commits the windows take care.
+        if let mark { commitWatch?.confirm(mark) }
+    }
+
+    /// Looks on the writer's thread, soon.
+    private func lookForForeignWrites() {
+        writer.submit { [weak self] connection in
+            guard let self, case .success(let connection) = connection else { return }
+            lookNow(connection)
+        }
+    }
+
+    /// `checkForeignWrites` where nobody waits for its outcome.
+    func lookNow(_ connection: SQLiteConnection) {
+        do {
+            try checkForeignWrites(connection)
+        } catch {
+            // What cannot be checked must not be served.
+            cells.invalidate(catalogToo: true)
         }
     }
 

@@ -27,6 +27,11 @@ struct StatementPlanner {
         return try sqlPlan(source)
     }
 
+    /// The types of `$1…$n` of a statement that SQLite runs; 0 where nothing is known.
+    func parameterTypes(of source: String) throws -> [UInt32] {
+        try sqlPlan(source).parameterTypes
+    }
+
     private static func columns(of control: ControlStatement) -> [ResultColumn] {
         guard case .show(let name) = control else { return [] }
         if name.lowercased() == "all" {

@@ -11,6 +11,17 @@ struct PreparedStatement {
     var plan: StatementPlan?
     /// Declared in Parse, or else inferred; never 0.
     let parameterTypes: [UInt32]
+
+    /// The types that parameters are read with; 0 is a type that is not known.
+    static func parameterTypes(declared: [UInt32], inferred: [UInt32]) -> [UInt32] {
+        var types = inferred.map { $0 == 0 ? PostgresType.text.oid : $0 }
+        for (index, oid) in declared.enumerated() where oid != 0 && oid != PostgresType.unknown.oid
+        {
+            if index < types.count { types[index] = oid } else { types.append(oid) }
+        }
+        while types.count < declared.count { types.append(PostgresType.text.oid) }
+        return types
+    }
 }
 
 /// A portal: a statement with its parameters, possibly half run.

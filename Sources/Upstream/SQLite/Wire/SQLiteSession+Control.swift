@@ -142,7 +142,10 @@ extension SQLiteSession {
             if rewritesFile { try place.connection.vacuum() }
             if analyzes { try place.connection.execute("ANALYZE") }
         }
-        try database.foreignWrites.schemaChangedByUs(place.connection)
+        // A foreign change of the schema meanwhile is covered by this invalidation too.
+        database.foreignWrites.schemaChangedByUs(
+            to: try place.connection.integer("PRAGMA schema_version"))
         database.cells.invalidate(catalogToo: true)
+        database.lookNow(place.connection)
     }
 }

@@ -55,12 +55,8 @@ extension SQLiteSession {
             return PreparedStatement(text: text, index: 0, plan: plan, parameterTypes: declared)
         }
         let plan = try plan(source)
-        var types = plan.parameterTypes.map { $0 == 0 ? PostgresType.text.oid : $0 }
-        for (index, oid) in declared.enumerated() where oid != 0 && oid != PostgresType.unknown.oid
-        {
-            if index < types.count { types[index] = oid } else { types.append(oid) }
-        }
-        while types.count < declared.count { types.append(PostgresType.text.oid) }
+        let types = PreparedStatement.parameterTypes(
+            declared: declared, inferred: plan.parameterTypes)
         return PreparedStatement(text: text, index: 0, plan: plan, parameterTypes: types)
     }
 

@@ -81,7 +81,7 @@ extension SQLiteSession {
     /// commit meanwhile is noticed: the periodic check cannot run on a thread that waits.
     private func beginImmediate(_ connection: SQLiteConnection) throws {
         let deadline = ContinuousClock.now + database.settings.busyTimeout
-        let turn = min(database.settings.externalWriteCheck, database.settings.busyTimeout)
+        let turn = database.lockTurn
         while true {
             do {
                 try connection.whileCancellable(by: cancellation) {
@@ -184,6 +184,8 @@ extension SQLiteSession {
             transaction.isUncovered
             ? cells.openWindow(
                 transaction.changedSchema ? [cells.catalog, cells.schema] : [cells.schema]) : nil
+        let schemaVersion =
+            transaction.changedSchema ? try? connection.integer("PRAGMA schema_version") : nil
         do {
             try connection.whileCancellable(by: cancellation) {
                 try connection.execute("COMMIT")
@@ -201,8 +203,11 @@ extension SQLiteSession {
             throw error
         }
         if transaction.changedSchema {
-            try? database.foreignWrites.schemaChangedByUs(connection)
+            database.foreignWrites.schemaChangedByUs(to: schemaVersion ?? nil)
         }
+        // The commit's own trace in the file is confirmed before its client hears of it: nobody's
+        // answers from memory are held up for longer than this takes.
+        database.lookNow(connection)
         window?.close(.committed)
         // No window could be opened: move the cell now that the commit is visible.
         if transaction.isUncovered, window == nil { cells.invalidate(catalogToo: true) }
