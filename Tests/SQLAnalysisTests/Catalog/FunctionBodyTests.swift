@@ -300,6 +300,27 @@ struct FunctionBodyTests {
         #expect(FunctionBodyReader.targets(ofSQL: text, words) == nil)
     }
 
+    @Test("Names are found as the server folds and cuts them")
+    func names() {
+        func names(_ text: String) -> Set<String> {
+            FunctionBodyScanner.words(ofText: text, isSQL: true).names
+        }
+        #expect(names("SELECT Foo(), \"Bar\"\"x\"()").isSuperset(of: ["foo", "Bar\"x"]))
+        #expect(names("SELECT ÉTÉ()").contains("ÉtÉ"))
+        let long = String(repeating: "a", count: 62) + "é"
+        #expect(names("SELECT \(long)x()").contains(String(repeating: "a", count: 62)))
+        #expect(names("SELECT a\(long)()").contains("a" + String(repeating: "a", count: 62)))
+    }
+
+    @Test("A string that may end elsewhere hides what follows")
+    func strings() {
+        func behaviour(_ text: String) -> FunctionBehaviour {
+            FunctionBodyScanner.words(ofText: text, isSQL: true).behaviour
+        }
+        #expect(behaviour(#"SELECT '\' || f() || '\'"#) == .opaque)
+        #expect(behaviour(#"SELECT E'\'' || '\d+' || $$\'$$"#) == [])
+    }
+
     @Test("Arguments come from the definition: their defaults run, and they can be assigned")
     func definitions() throws {
         let body = "BEGIN a := 1; SELECT 1, 2 INTO a, b; INSERT INTO audit VALUES (a); END"
