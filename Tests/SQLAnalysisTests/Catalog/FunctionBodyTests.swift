@@ -386,6 +386,22 @@ struct FunctionBodyTests {
         #expect(mutated == Self.families(["logged"]))
     }
 
+    @Test("A temporary table that hides a permanent one has triggers of its own")
+    func temporaryTables() throws {
+        let catalog = Self.catalog("BEGIN DELETE FROM audit; RETURN NEW; END") { rows in
+            rows.classes.append(
+                .init(
+                    oid: 40_060, name: "stamped", namespace: SampleCatalog.temporary, kind: "r",
+                    isTemporary: true))
+            rows.triggers.append(.init(relation: 40_060, function: 60_000, events: .insert))
+        }
+        func writes(_ sql: String) throws -> WriteSet { try Self.profile(sql, catalog).writeSet }
+        #expect(
+            try writes("INSERT INTO stamped VALUES (1)") == Self.families(["stamped", "audit"]))
+        #expect(try writes("INSERT INTO public.stamped VALUES (1)") == Self.families(["stamped"]))
+        #expect(try writes("INSERT INTO pg_temp.stamped VALUES (1)") == .everything)
+    }
+
     @Test("DO and CALL are seen through where their code is")
     func blocks() throws {
         let catalog = Self.catalog("BEGIN DELETE FROM audit; END")
