@@ -84,6 +84,8 @@ extension ClientSession {
         if case .transaction = statement.kind { return .bypass(nil) }
         if let reason = statement.bypassReason { return .bypass(reason) }
         if let reason = bypassReason { return .bypass(reason) }
+        // The key does not hold the values of settings with a dot in their names.
+        if !statement.settingsRead.isEmpty { return .bypass(.sessionState) }
         if let openSegment, openSegment.steps.contains(where: { $0.kind != .read }) {
             return .bypass(.mixedSegment)
         }

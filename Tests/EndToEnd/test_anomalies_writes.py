@@ -82,6 +82,10 @@ def test_anomaly_16_select_into_makes_what_a_name_meant_before(lab):
       "CREATE TABLE {t}_d (p int REFERENCES {t}_c (p) ON UPDATE SET NULL)",
       "INSERT INTO {t}_c VALUES (1)", "INSERT INTO {t}_d VALUES (1)"],
      "SELECT p FROM {t}_d WHERE p = 1", ["UPDATE {t} SET id = 5 WHERE id = 1"]),
+    ("ON UPDATE CASCADE through a view with other names for its columns",
+     ["CREATE TABLE {t}_c (p int REFERENCES {t} ON UPDATE CASCADE)", "INSERT INTO {t}_c VALUES (1)",
+      "CREATE VIEW {t}_v AS SELECT id AS number, v AS id FROM {t}"],
+     "SELECT p FROM {t}_c", ["UPDATE {t}_v SET number = 5 WHERE number = 1"]),
     ("a trigger",
      ["CREATE TABLE {t}_c (n int)",
       "CREATE FUNCTION {t}_f() RETURNS trigger LANGUAGE plpgsql AS"

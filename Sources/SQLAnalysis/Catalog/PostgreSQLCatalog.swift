@@ -13,7 +13,7 @@ package struct PostgreSQLCatalog: Sendable {
         /// The smallest OID in its inheritance and partition tree: all members share it.
         package let family: UInt32
         /// What reading it may do besides: by policies, for one.
-        package let readBehaviour: FunctionBehaviour
+        package let readBehaviour: FunctionEffects
         package let timeUse: TimeUse
         /// A column's text depends on code or settings that the cache's key does not hold.
         package let hasOpaqueType: Bool
@@ -44,7 +44,9 @@ package struct PostgreSQLCatalog: Sendable {
 
     /// What a write to any member of a family sets off.
     package struct Family: Sendable {
-        package var behaviour: FunctionBehaviour = []
+        /// By defaults, constraints, policies, rules.
+        package var behaviour = FunctionEffects()
+        package var triggers: [Trigger] = []
         /// The foreign keys that reference it.
         package var referencedBy: Set<Reference> = []
         package var holdsForeignTable = false
@@ -68,7 +70,7 @@ package struct PostgreSQLCatalog: Sendable {
         package let schema: String
         package let isBuiltin: Bool
         package let volatility: Character
-        package let behaviour: FunctionBehaviour
+        package let behaviour: FunctionEffects
         package let minimumArguments: Int
         /// nil for VARIADIC.
         package let maximumArguments: Int?
@@ -97,15 +99,21 @@ package struct PostgreSQLCatalog: Sendable {
     private let families: [UInt32: Family]
     private let definitions: [UInt32: [SyntaxFacts]]
     private let keyColumns: [UInt32: KeyColumns]
+    private let policies: [UInt32: [SyntaxFacts]]
+    private let typeBehaviour: [UInt32: FunctionEffects]
+    /// What code that is not in the catalog may do by the names in it.
+    let code: CodeEffects
 
     /// Names of user-defined operators that may not be trusted: not immutable, or not in C.
-    package let untrustedOperators: [String: FunctionBehaviour]
+    package let untrustedOperators: [String: FunctionEffects]
     /// Whether a user-defined cast has a function that is not immutable.
     package let hasUntrustedCast: Bool
-    package let castBehaviour: FunctionBehaviour
-    package let eventTriggerBehaviour: FunctionBehaviour
+    package let castBehaviour: FunctionEffects
+    package let eventTriggerBehaviour: FunctionEffects
     /// Temporary views of any session, by name: their bodies can call functions.
     package let temporaryViews: [String: [UInt32]]
+    /// Families of the temporary tables of any session, by name: they can have triggers.
+    package let temporaryTables: [String: [UInt32]]
 
     package init(_ rows: CatalogRows) {
         var builder = CatalogBuilder(rows)
@@ -118,11 +126,15 @@ package struct PostgreSQLCatalog: Sendable {
         families = builder.families
         definitions = builder.definitions
         keyColumns = builder.keyColumns
+        policies = builder.policies
+        typeBehaviour = builder.typeBehaviour
+        code = builder.code
         untrustedOperators = builder.untrustedOperators
         hasUntrustedCast = builder.hasUntrustedCast
         castBehaviour = builder.castBehaviour
         eventTriggerBehaviour = builder.eventTriggerBehaviour
         temporaryViews = builder.temporaryViews
+        temporaryTables = builder.temporaryTables
     }
 
     /// Every relation that the name may mean, over all schemas of the path.
@@ -168,4 +180,11 @@ package struct PostgreSQLCatalog: Sendable {
 
     /// The facts of a view's query; nil if it has none or it could not be parsed.
     package func definition(of oid: UInt32) -> [SyntaxFacts]? { definitions[oid] }
+
+    /// What making a value of the type may do besides: the constraints of domains.
+    package func behaviour(ofType oid: UInt32) -> FunctionEffects { typeBehaviour[oid] ?? .init() }
+
+    /// The facts of a table's row-level security policies; nil if it has none or one could not be
+    /// parsed.
+    package func policies(of oid: UInt32) -> [SyntaxFacts]? { policies[oid] }
 }

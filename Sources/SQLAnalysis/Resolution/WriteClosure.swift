@@ -1,3 +1,5 @@
+import Mutants
+
 /// Finds every relation family that a write can change: partitions and inheritance trees, what
 /// foreign keys pass on, and whatever triggers and rules may do.
 struct WriteClosure {
@@ -15,9 +17,30 @@ struct WriteClosure {
         return writes
     }
 
+    /// What the functions that `scan` has met change; it takes in what these changes set off in
+    /// turn, until nothing is new.
+    func writeSetOfFunctions(noting scan: inout DependencyScan) -> WriteSet {
+        // The rows that a body names are not known: its names and its parameters mean other things.
+        let closure = WriteClosure(catalog: catalog, path: .any)
+        var writes = WriteSet.nothing
+        var done: Set<WriteTarget> = []
+        // Ends: the effects of all functions are bounded, together with the relations' number.
+        while true {
+            let pending = scan.behaviour.writes.subtracting(done)
+            if scan.behaviour.contains(.mayWrite) { return .everythingAndCatalog }
+            if pending.isEmpty { return writes }
+            for target in pending {
+                writes = writes.union(
+                    closure.writeSet(of: target, path: .any, noting: &scan, depth: 0))
+            }
+            done.formUnion(pending)
+        }
+    }
+
     private func writeSet(
         of target: WriteTarget, path: SearchPath, noting scan: inout DependencyScan, depth: Int
     ) -> WriteSet {
+        noteTemporaryTables(target, in: &scan)
         let candidates = catalog.relations(named: target.relation, path: path)
         guard !candidates.isEmpty, !path.namesTemporarySchema, depth < 64 else {
             // Most likely a temporary table. What it sets off cannot be seen.
@@ -31,11 +54,21 @@ struct WriteClosure {
         }
     }
 
+    /// A temporary table of the session may stand before a permanent one of its name: that write
+    /// changes nothing itself, but the table's triggers and defaults may.
+    private func noteTemporaryTables(_ target: WriteTarget, in scan: inout DependencyScan) {
+        guard target.relation.schema == nil || target.relation.isTemporary else { return }
+        for family in catalog.temporaryTables[target.relation.name] ?? [] {
+            _ = closure(of: family, target.action, .anyRow, noting: &scan)
+        }
+    }
+
     private func writeSet(
         of relation: PostgreSQLCatalog.Relation, _ action: WriteTarget.Action, _ pins: RowPins,
         noting scan: inout DependencyScan, depth: Int
     ) -> WriteSet {
         if relation.isSystem { return .everythingAndCatalog }
+        if relation.hasRowSecurity { scan.readPolicies(of: relation) }
         switch relation.kind {
         case .table: return closure(of: relation.family, action, pins, noting: &scan)
         case .materializedView:
@@ -52,7 +85,10 @@ struct WriteClosure {
         noting scan: inout DependencyScan
     ) -> WriteSet {
         let keys = ForeignKeyClosure(of: start, action, in: catalog)
-        for family in keys.families { scan.behaviour.formUnion(catalog.family(family).behaviour) }
+        note(catalog.family(start), action, in: &scan)
+        for family in keys.families where family != start || keys.returns {
+            note(catalog.family(family), action.passedOn, in: &scan)
+        }
         var written = Dictionary(
             uniqueKeysWithValues: keys.families.map {
                 (RelationIdentifier(String($0)), RowPins.anyRow)
@@ -64,6 +100,17 @@ struct WriteClosure {
         return .relations(written)
     }
 
+    private func note(
+        _ family: PostgreSQLCatalog.Family, _ action: WriteTarget.Action,
+        in scan: inout DependencyScan
+    ) {
+        scan.behaviour.formUnion(family.behaviour)
+        if Mutant.triggersIgnored.isActive { return }
+        for trigger in family.triggers where !trigger.events.isDisjoint(with: action.events) {
+            scan.behaviour.formUnion(trigger.effects)
+        }
+    }
+
     /// An automatically updatable view passes the write on to a table that it reads; INSTEAD
     /// triggers and rules are in its family's behaviour.
     private func writeThroughView(
@@ -71,17 +118,21 @@ struct WriteClosure {
         noting scan: inout DependencyScan, depth: Int
     ) -> WriteSet {
         scan.expandView(view.oid)
-        scan.behaviour.formUnion(catalog.family(view.family).behaviour)
+        note(catalog.family(view.family), action, in: &scan)
         guard let body = catalog.definition(of: view.oid) else { return .everythingAndCatalog }
+        // The view may name the columns otherwise than the table does.
+        var passedOn = action
+        if case .update = action { passedOn = .change }
         var writes = WriteSet.nothing
         for facts in body {
             for name in facts.reads {
                 writes = writes.union(
                     writeSet(
-                        of: WriteTarget(relation: name, action: action), path: .empty,
+                        of: WriteTarget(relation: name, action: passedOn), path: .empty,
                         noting: &scan, depth: depth + 1))
             }
         }
-        return writes == .nothing ? .everything : writes
+        // A view of no table is written through its triggers and rules alone.
+        return writes
     }
 }
