@@ -276,7 +276,7 @@ extension ClientSession {
     private func definedStatement(
         _ frame: MessageFrame, _ walk: SegmentWalk
     ) throws(PostgresError) -> PreparedStatement? {
-        if let unnamed = statements[""], unnamed.parseIdentity == identity,
+        if let unnamed = statements[""], unnamed.parseIdentity == parseIdentity,
             unnamed.parseMessage == frame.bytes
         {
             return unnamed
@@ -289,7 +289,7 @@ extension ClientSession {
                     && !walk.defined.contains { $0.name == message.statement })
         else { return nil }
         return PreparedStatement(
-            message, bytes: frame.bytes, identity: identity, upstreamState: .notPrepared)
+            message, bytes: frame.bytes, identity: parseIdentity, upstreamState: .notPrepared)
     }
 
     private func send(_ answers: [SegmentAnswer]) {
@@ -337,6 +337,11 @@ extension ClientSession {
         guard case .fill(let lease, _) = fillDecision(for: profile, text: missing.statement.query)
         else { return false }
         keyScratch = missing.key
+        if noteSettingsRead(by: profile) { return try answerCollected(endedBy: end) }
+        if needsProbe(before: profile) {
+            probeSettings(holding: end)
+            return false
+        }
         switch joinFlight(lease: lease, hash: missing.hash, holding: end) {
         case .waits: return false
         case .runs(let flight):

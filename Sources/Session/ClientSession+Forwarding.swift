@@ -72,14 +72,15 @@ extension ClientSession {
         let isSettled =
             unsettledSegments == 0 && settings.isKnown && !segment.changesParseContext
         let statement: PreparedStatement
-        if let replaced, message.statement.isEmpty, isSettled, replaced.parseIdentity == identity,
+        if let replaced, message.statement.isEmpty, isSettled,
+            replaced.parseIdentity == parseIdentity,
             replaced.parseMessage == frame.bytes
         {
             statement = replaced
             statement.isFaithful = true
         } else {
             statement = PreparedStatement(
-                message, bytes: frame.bytes, identity: isSettled ? identity : .unknown,
+                message, bytes: frame.bytes, identity: isSettled ? parseIdentity : .unknown,
                 upstreamState: .prepared)
             statement.replaced = message.statement.isEmpty ? nil : replaced
         }
@@ -140,7 +141,7 @@ extension ClientSession {
         of statement: PreparedStatement, holding frame: MessageFrame
     ) throws(PostgresError) -> Bool {
         if let profile = statement.profile, profile.catalogVersion == catalogCell.current,
-            statement.profileIdentity == identity, identity != .unknown
+            statement.profileIdentity == parseIdentity, parseIdentity != .unknown
         {
             return true
         }
@@ -153,7 +154,7 @@ extension ClientSession {
                 of: statement.query, parameterTypes: statement.parameterTypes, holding: frame)
         else { return false }
         statement.profile = profile
-        statement.profileIdentity = identity
+        statement.profileIdentity = parseIdentity
         return true
     }
 

@@ -37,7 +37,8 @@ extension ClientSession {
 
     private func answerFromMemory(_ query: ByteBufferView) -> Bool {
         let start = MonotonicClock.now
-        CacheKeyWriter.writeSimple(query: query, identity: identity, into: &keyScratch)
+        CacheKeyWriter.writeSimple(
+            query: query, identity: identity, parseIdentity: parseIdentity, into: &keyScratch)
         let reply = keyScratch.withUnsafeReadableBytes { key in
             services.cache.lookup(key, hash: ReplyCache.hash(key), now: start)
         }
@@ -95,9 +96,15 @@ extension ClientSession {
         switch fillDecision(for: profile, text: text) {
         case .bypass(let reason):
             if let reason { services.metrics.bypass(reason) }
+        if noteSettingsRead(by: profile), ledger.isEmpty, openSegment == nil, bypassReason == nil,
+            answerFromMemory(query)
+        {
+            return
+        }
             try sendQuery(frame, profile: profile, capture: nil)
         case .fill(let lease, let timeToLive):
-            CacheKeyWriter.writeSimple(query: query, identity: identity, into: &keyScratch)
+            CacheKeyWriter.writeSimple(
+                query: query, identity: identity, parseIdentity: parseIdentity, into: &keyScratch)
             let hash = keyScratch.withUnsafeReadableBytes(ReplyCache.hash)
             switch joinFlight(lease: lease, hash: hash, holding: frame) {
             case .waits:

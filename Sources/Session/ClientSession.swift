@@ -57,6 +57,8 @@ final class ClientSession {
     var transaction = TransactionTracker()
     var settings: SessionSettings
     var identity: SessionIdentity = .unknown
+    /// The identity without dotted settings, which say nothing of what a text means.
+    var parseIdentity: SessionIdentity = .unknown
     /// What names are resolved with, until the settings change.
     private var knownContext: ResolutionContext?
     /// Outstanding segments that do more than read: what they change is not known yet.
@@ -133,7 +135,10 @@ final class ClientSession {
         where SessionSettings.tracked.contains(status.name.lowercased()) {
             all["reported " + status.name.lowercased()] = status.value
         }
-        for (name, value) in greeting.settings { all[name.lowercased()] = value }
+        for (name, value) in greeting.settings
+        where !SessionSettings.withoutEffectOnAnswers.contains(name.lowercased()) {
+            all[name.lowercased()] = value
+        }
         all["session_user"] = greeting.sessionUser
         return all
     }
@@ -150,12 +155,17 @@ final class ClientSession {
             identity = .unknown
             return
         }
-        identity = services.identities.identity(
+        parseIdentity = services.identities.identity(
             of: .init(database: database, user: startup.user, settings: settings.current))
+            parseIdentity = .unknown
     }
 
     /// What names are resolved with now.
     var resolutionContext: ResolutionContext {
+        identity = parseIdentity
+        guard settings.custom.hasKnown else { return }
+        identity = services.identities.identity(
+            of: .init(database: database, user: startup.user, settings: settings.identifying))
         if let knownContext { return knownContext }
         let context = readContext()
         knownContext = context

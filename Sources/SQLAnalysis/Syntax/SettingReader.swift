@@ -19,8 +19,9 @@ struct SettingReader {
         case "VAR_SET_DEFAULT":
             return .setting(isLocal ? .setLocal(name: name) : .reset(name: name))
         case "VAR_SET_VALUE":
-            if isLocal { return .setting(.setLocal(name: name)) }
-            guard let value = value(of: name, fields["args"]) else { return .setting(.unknown) }
+            let value = value(of: name, fields["args"])
+            if isLocal { return .setting(.setLocal(name: name, value: value)) }
+            guard let value else { return .setting(.unknown) }
             return .setting(.set(name: name, value: value))
         default: return .setting(.unknown)
         }
@@ -128,7 +129,7 @@ struct SettingReader {
             return setting.lowercased() == "jit" ? .set(name: "jit", value: "") : .unknown
         }
         return isLocal
-            ? .setLocal(name: setting.lowercased())
+            ? .setLocal(name: setting.lowercased(), value: value)
             : .set(name: setting.lowercased(), value: value)
     }
 
