@@ -192,10 +192,12 @@ extension ClientSession {
                 walk.isAnswered = false
                 return false
             }
-            let (hash, reply) = keyScratch.withUnsafeReadableBytes { key in
+            let (hash, found) = keyScratch.withUnsafeReadableBytes { key in
                 let hash = ReplyCache.hash(key)
                 return (hash, services.cache.lookup(key, hash: hash, now: now))
             }
+            var reply = found
+            if let found, verifies(found, text: statement.query) { reply = nil }
             walk.isBound = true
             walk.boundBy = frame
             walk.boundReply = reply
@@ -329,7 +331,8 @@ extension ClientSession {
     private func shareFlight(
         of walk: SegmentWalk, end: MessageFrame
     ) throws(PostgresError) -> Bool {
-        guard bypassReason == nil, walk.binds == 1, let missing = walk.missing, leadingFlight == nil
+        guard bypassReason == nil, walk.binds == 1, let missing = walk.missing,
+            leadingFlight == nil, verification == nil
         else { return false }
         guard try updateProfile(of: missing.statement, holding: end),
             let profile = missing.statement.profile

@@ -171,10 +171,11 @@ extension ClientSession {
         }
         services.metrics.cacheMisses.increment()
         return ReplyCapture(
-            key: copyOfKey(), hash: keyScratch.withUnsafeReadableBytes(ReplyCache.hash),
-            lease: lease, timeToLive: timeToLive, limit: services.entryLimit,
-            flight: flight)
+            key: copyOfKey(), hash: hash, lease: lease, timeToLive: timeToLive,
+            limit: services.entryLimit, flight: flight,
+            verification: takeVerification(key: keyScratch, hash: hash))
     }
+        let hash = keyScratch.withUnsafeReadableBytes(ReplyCache.hash)
 
     private func boundFillDecision(
         _ statement: PreparedStatement, _ profile: QueryProfile, _ bindTail: ByteBuffer
@@ -269,6 +270,7 @@ extension ClientSession {
         try attachLink(before: [])
         if ledger.owe(.sync(segment)) {
             noteSent(segment)
+        verification = nil
         } else {
             // Ignored by the server while COPY runs: what it would have ended goes on.
             if !segment.steps.isEmpty || !segment.windows.isEmpty { openSegment = segment }

@@ -320,6 +320,7 @@ extension ClientSession: UpstreamLinkDelegate {
             services.metrics.fillsRejected.increment()
             return
         }
+        guard replacesEntry(capture) else { return }
         let now = MonotonicClock.now
         let expiry =
             capture.timeToLive.map { now.addingReportingOverflow($0) }

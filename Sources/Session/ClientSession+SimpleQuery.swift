@@ -42,7 +42,9 @@ extension ClientSession {
         let reply = keyScratch.withUnsafeReadableBytes { key in
             services.cache.lookup(key, hash: ReplyCache.hash(key), now: start)
         }
-        guard let reply, reply.rowDescription != nil else { return false }
+        guard let reply, reply.rowDescription != nil,
+            !verifies(reply, text: String(decoding: query, as: UTF8.self))
+        else { return false }
         output.append(reply.rowDescriptionAndBody)
         transaction.answeredFromMemory()
         output.buffer.writeReadyForQuery(transaction.visibleStatus)
@@ -106,14 +108,19 @@ extension ClientSession {
             CacheKeyWriter.writeSimple(
                 query: query, identity: identity, parseIdentity: parseIdentity, into: &keyScratch)
             let hash = keyScratch.withUnsafeReadableBytes(ReplyCache.hash)
-            switch joinFlight(lease: lease, hash: hash, holding: frame) {
+            let verification = takeVerification(key: keyScratch, hash: hash)
+            // What is to be compared is this session's own execution.
+            let flight =
+                verification == nil
+                ? joinFlight(lease: lease, hash: hash, holding: frame) : .runs(nil)
+            switch flight {
             case .waits:
                 return
             case .runs(let flight):
                 services.metrics.cacheMisses.increment()
                 let capture = ReplyCapture(
                     key: copyOfKey(), hash: hash, lease: lease, timeToLive: timeToLive,
-                    limit: services.entryLimit, flight: flight)
+                    limit: services.entryLimit, flight: flight, verification: verification)
                 try sendQuery(frame, profile: profile, capture: capture)
             }
         }
@@ -128,6 +135,7 @@ extension ClientSession {
         let segment = ForwardedSegment(
             isAbsorbed: false, startedIdle: transaction.isCertainlyIdle,
             startedAt: MonotonicClock.now)
+        verification = nil
         for statement in statements { segment.append(statement) }
         if let profile { try openWindows(for: statements, profile: profile, in: segment) }
         if segment.changesParseContext { try prepareAll(endingEachWithSync: true) }

@@ -89,6 +89,10 @@ final class ClientSession {
     var leadingFlight: Flight?
     var flightDeadline: Scheduled<Void>?
 
+    // Hits that are checked against the database.
+    var hitSampler = HitSampler()
+    var verification: HitVerification?
+
     /// The settings have been asked for since they became unknown.
     var hasProbed = false
     /// The wait that ends with the answer to a probe.
