@@ -219,4 +219,12 @@ package protocol StatementAnalyzer: Sendable {
 
     /// The version of the catalog that fresh profiles for `database` are made from.
     func catalogVersion(database: String) -> UInt64
+
+    /// A relation that the identifier of a family stands for, to call it by a name; nil where the
+    /// identifier is all that is known.
+    func relation(_ identifier: RelationIdentifier, database: String) -> Relation?
+}
+
+extension StatementAnalyzer {
+    package func relation(_ identifier: RelationIdentifier, database: String) -> Relation? { nil }
 }

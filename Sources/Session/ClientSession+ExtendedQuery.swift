@@ -337,14 +337,14 @@ extension ClientSession {
         guard try updateProfile(of: missing.statement, holding: end),
             let profile = missing.statement.profile
         else { return false }
-        guard case .fill(let lease, _) = fillDecision(for: profile, text: missing.statement.query)
-        else { return false }
-        keyScratch = missing.key
         if noteSettingsRead(by: profile) { return try answerCollected(endedBy: end) }
         if needsProbe(before: profile) {
             probeSettings(holding: end)
             return false
         }
+        guard case .fill(let lease, _) = fillDecision(for: profile, text: missing.statement.query)
+        else { return false }
+        keyScratch = missing.key
         switch joinFlight(lease: lease, hash: missing.hash, holding: end) {
         case .waits: return false
         case .runs(let flight):

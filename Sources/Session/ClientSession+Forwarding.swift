@@ -10,6 +10,11 @@ extension ClientSession {
 
     /// Forwards one message of the open segment, opening one where there is none.
     func forwardExtended(_ frame: MessageFrame) throws(PostgresError) {
+        var frame = frame
+        if frame.tag == FrontendTag.parse {
+            guard let parse = try explaining(parse: frame) else { return }
+            frame = parse
+        }
         let segment = currentOpenSegment()
         guard services.analyses else {
             passExtended(frame)
@@ -170,12 +175,12 @@ extension ClientSession {
             return nil
         }
         services.metrics.cacheMisses.increment()
+        let hash = keyScratch.withUnsafeReadableBytes(ReplyCache.hash)
         return ReplyCapture(
             key: copyOfKey(), hash: hash, lease: lease, timeToLive: timeToLive,
             limit: services.entryLimit, flight: flight,
             verification: takeVerification(key: keyScratch, hash: hash))
     }
-        let hash = keyScratch.withUnsafeReadableBytes(ReplyCache.hash)
 
     private func boundFillDecision(
         _ statement: PreparedStatement, _ profile: QueryProfile, _ bindTail: ByteBuffer
@@ -265,12 +270,12 @@ extension ClientSession {
         let segment = currentOpenSegment()
         openSegment = nil
         hasWaitedForFlight = false
+        verification = nil
         leadingFlight?.finish(.leaderFailed)
         leadingFlight = nil
         try attachLink(before: [])
         if ledger.owe(.sync(segment)) {
             noteSent(segment)
-        verification = nil
         } else {
             // Ignored by the server while COPY runs: what it would have ended goes on.
             if !segment.steps.isEmpty || !segment.windows.isEmpty { openSegment = segment }

@@ -393,7 +393,6 @@ extension ClientSession {
             && services.upstream.settingsProbe != nil
     }
 
-    func needsProbe(before profile: QueryProfile) -> Bool {
     /// Learns from a statement's profile which settings its answer depends on: they are part of the
     /// session's identity from here on. True where that has changed it, so that the statement has
     /// to be looked up again.
@@ -407,6 +406,7 @@ extension ClientSession {
         return identity != before
     }
 
+    func needsProbe(before profile: QueryProfile) -> Bool {
         canProbe && profile.statements.count == 1 && profile.statements[0].isCacheable
     }
 
@@ -430,10 +430,10 @@ extension ClientSession {
         if !segment.hasFailed, values[ProbedSettings.temporaryObjectsRow] == "f" {
             settings.probed(values)
         }
-        guard let number = pendingProbe else { return }
         let custom = segment.hasFailed ? [:] : CustomSettings.values(in: values)
         settings.answered(probe.customNames, custom)
         refreshIdentity()
+        guard let number = pendingProbe else { return }
         pendingProbe = nil
         resume(number)
     }

@@ -81,6 +81,11 @@ extension ClientSession {
     private func forwardQuery(
         _ frame: MessageFrame, _ query: ByteBufferView
     ) throws(PostgresError) {
+        if let statement = ExplainCommand.statement(in: query) {
+            guard let explained = try explaining(query: statement, holding: frame) else { return }
+            try queryReceived(explained)
+            return
+        }
         guard services.analyses else {
             try sendQuery(frame, profile: nil, capture: nil)
             return
@@ -91,6 +96,11 @@ extension ClientSession {
             return
         }
         guard let profile = profile(of: text, parameterTypes: [], holding: frame) else { return }
+        if noteSettingsRead(by: profile), ledger.isEmpty, openSegment == nil, bypassReason == nil,
+            answerFromMemory(query)
+        {
+            return
+        }
         if needsProbe(before: profile) {
             probeSettings(holding: frame)
             return
@@ -98,11 +108,6 @@ extension ClientSession {
         switch fillDecision(for: profile, text: text) {
         case .bypass(let reason):
             if let reason { services.metrics.bypass(reason) }
-        if noteSettingsRead(by: profile), ledger.isEmpty, openSegment == nil, bypassReason == nil,
-            answerFromMemory(query)
-        {
-            return
-        }
             try sendQuery(frame, profile: profile, capture: nil)
         case .fill(let lease, let timeToLive):
             CacheKeyWriter.writeSimple(
@@ -130,12 +135,12 @@ extension ClientSession {
         _ frame: MessageFrame, profile: QueryProfile?, capture: ReplyCapture?
     ) throws(PostgresError) {
         hasWaitedForFlight = false
+        verification = nil
         let statements = profile?.statements ?? []
         try attachLink(before: statements)
         let segment = ForwardedSegment(
             isAbsorbed: false, startedIdle: transaction.isCertainlyIdle,
             startedAt: MonotonicClock.now)
-        verification = nil
         for statement in statements { segment.append(statement) }
         if let profile { try openWindows(for: statements, profile: profile, in: segment) }
         if segment.changesParseContext { try prepareAll(endingEachWithSync: true) }

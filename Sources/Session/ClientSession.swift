@@ -157,19 +157,19 @@ final class ClientSession {
             level.contains("read") && level.contains("committed") ? .readCommitted : .serializable
         guard settings.isKnown else {
             identity = .unknown
+            parseIdentity = .unknown
             return
         }
         parseIdentity = services.identities.identity(
             of: .init(database: database, user: startup.user, settings: settings.current))
-            parseIdentity = .unknown
-    }
-
-    /// What names are resolved with now.
-    var resolutionContext: ResolutionContext {
         identity = parseIdentity
         guard settings.custom.hasKnown else { return }
         identity = services.identities.identity(
             of: .init(database: database, user: startup.user, settings: settings.identifying))
+    }
+
+    /// What names are resolved with now.
+    var resolutionContext: ResolutionContext {
         if let knownContext { return knownContext }
         let context = readContext()
         knownContext = context
