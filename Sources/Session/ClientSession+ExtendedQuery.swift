@@ -149,7 +149,8 @@ extension ClientSession {
         var isBound = false
         var boundBy: MessageFrame?
         /// The one Bind whose answer is not there, where it is the only one.
-        var missing: (statement: PreparedStatement, key: ByteBuffer, hash: UInt64)?
+        var missing:
+            (statement: PreparedStatement, key: ByteBuffer, hash: UInt64, bindTail: ByteBuffer)?
         var binds = 0
     }
 
@@ -203,7 +204,7 @@ extension ClientSession {
             walk.boundReply = reply
             if reply == nil {
                 walk.isAnswered = false
-                if walk.missing == nil { walk.missing = (statement, copyOfKey(), hash) }
+                if walk.missing == nil { walk.missing = (statement, copyOfKey(), hash, body) }
             }
             answerScratch.append(.bindComplete)
         case FrontendTag.describe:
@@ -342,7 +343,9 @@ extension ClientSession {
             probeSettings(holding: end)
             return false
         }
-        guard case .fill(let lease, _) = fillDecision(for: profile, text: missing.statement.query)
+        guard
+            case .fill(let lease, _) = fillDecision(
+                for: profile, text: missing.statement.query, bindTail: missing.bindTail)
         else { return false }
         keyScratch = missing.key
         switch joinFlight(lease: lease, hash: missing.hash, holding: end) {

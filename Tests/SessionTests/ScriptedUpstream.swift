@@ -124,7 +124,8 @@ extension ByteBuffer {
     }
 }
 
-/// Knows `SELECT … t`, `SELECT … tenant`, `SET app.tenant x`, `UPDATE t`, `DDL`, `DO`, transaction control and SET.
+/// Knows `SELECT … t`, `SELECT … tenant`, `SET app.tenant x`, `UPDATE t`, `DDL`, `DO`, transaction
+/// control and SET. The keys of rows are words such as `id=1,$2`: see `ScriptedAnalyzer+Rows`.
 final class ScriptedAnalyzer: StatementAnalyzer {
     static let table = Relation(identifier: RelationIdentifier("t"), name: "t", schema: "public")
     private let version = Mutex<UInt64>(0)
@@ -147,7 +148,8 @@ final class ScriptedAnalyzer: StatementAnalyzer {
         case "SELECT":
             read(sql)
         case "UPDATE":
-            StatementProfile(kind: .write, writeSet: .relations([table.identifier]))
+            StatementProfile(
+                kind: .write, writeSet: .relations([table.identifier: pins(in: sql)]))
         case "DDL":
             StatementProfile(kind: .write, writeSet: .everythingAndCatalog)
         case "COMMIT":
@@ -174,7 +176,8 @@ final class ScriptedAnalyzer: StatementAnalyzer {
     /// What mentions `tenant` depends on `app.tenant`.
     private static func read(_ sql: String) -> StatementProfile {
         var profile = StatementProfile(
-            kind: .read, readSet: [table], bypassReason: nil, hasTimeTypedParameters: false)
+            kind: .read, readSet: [table], dependencies: dependencies(in: sql),
+            bypassReason: nil, hasTimeTypedParameters: false)
         if sql.contains("tenant") { profile.settingsRead = ["app.tenant"] }
         return profile
     }
