@@ -73,7 +73,7 @@ extension ClientSession {
         explain(profile, question, in: &explanation)
         return explanation.query(
             parameterTypes: parameterTypes, parameters: isExtended ? parameters : 0,
-            isASCII: analysable(ByteBuffer(string: "é").readableBytesView) == nil)
+            isASCII: !clientEncodingIsUTF8)
     }
 
     /// The highest number of a `$n` in the text.

@@ -5,7 +5,7 @@ struct CatalogBuilder {
 
     private let rows: CatalogRows
     private let schemaNames: [UInt32: String]
-    private var behaviours: [UInt32: FunctionBehaviour] = [:]
+    private var behaviours: [UInt32: FunctionEffects] = [:]
     private var representatives: [UInt32: UInt32] = [:]
 
     var relations: [String: [PostgreSQLCatalog.Relation]] = [:]
@@ -15,10 +15,14 @@ struct CatalogBuilder {
     var columnsAreTime: [UInt32: [String: Bool]] = [:]
     var families: [UInt32: PostgreSQLCatalog.Family] = [:]
     var definitions: [UInt32: [SyntaxFacts]] = [:]
-    var untrustedOperators: [String: FunctionBehaviour] = [:]
+    var code = CodeEffects()
+    var typeBehaviour: [UInt32: FunctionEffects] = [:]
+    /// The facts of each table's policies; no value where one could not be parsed.
+    var policies: [UInt32: [SyntaxFacts]] = [:]
+    var untrustedOperators: [String: FunctionEffects] = [:]
     var hasUntrustedCast = false
-    var castBehaviour: FunctionBehaviour = []
-    var eventTriggerBehaviour: FunctionBehaviour = []
+    var castBehaviour = FunctionEffects()
+    var eventTriggerBehaviour = FunctionEffects()
     var temporaryViews: [String: [UInt32]] = [:]
 
     init(_ rows: CatalogRows) {
@@ -31,8 +35,10 @@ struct CatalogBuilder {
         for definition in rows.definitions {
             definitions[definition.relation] = try? SyntaxAnalysis.facts(of: definition.query)
         }
+        policies = PolicyReader.facts(of: rows)
         let judge = FunctionJudge(rows)
-        behaviours = judge.behaviours
+        behaviours = judge.effects
+        code = CodeEffects(judge)
         let typeReader = TypeClassifier(rows)
         timeUseByType = typeReader.timeUse
         addTypes(typeReader)
@@ -41,6 +47,10 @@ struct CatalogBuilder {
         joinFamilies()
         addRelations(typeReader)
         addFamilies()
+        for dependency in rows.typeDependencies {
+            typeBehaviour[dependency.type, default: .init()].formUnion(
+                behaviours[dependency.function] ?? .opaque)
+        }
         for function in rows.eventTriggerFunctions {
             eventTriggerBehaviour.formUnion(behaviours[function] ?? .opaque)
         }
@@ -83,7 +93,7 @@ struct CatalogBuilder {
                 function?.volatility == "i"
                 && (function?.language == "c" || function?.language == "internal")
             if isTrusted { continue }
-            untrustedOperators[entry.name, default: []].formUnion(
+            untrustedOperators[entry.name, default: .init()].formUnion(
                 behaviours[entry.function] ?? .opaque)
         }
         for oid in rows.castFunctions where byOID[oid]?.volatility != "i" {
@@ -119,9 +129,9 @@ struct CatalogBuilder {
                 reader.timeUse[column.type] ?? .any)
             if reader.isOpaque(column.type) { opaqueColumns.insert(column.relation) }
         }
-        var readBehaviour: [UInt32: FunctionBehaviour] = [:]
+        var readBehaviour: [UInt32: FunctionEffects] = [:]
         for dependency in rows.dependencies {
-            readBehaviour[dependency.relation, default: []].formUnion(
+            readBehaviour[dependency.relation, default: .init()].formUnion(
                 behaviours[dependency.function] ?? .opaque)
         }
         for row in rows.classes {
@@ -134,7 +144,8 @@ struct CatalogBuilder {
                 PostgreSQLCatalog.Relation(
                     oid: row.oid, name: row.name, schema: schema(row.namespace), kind: kind,
                     hasRowSecurity: row.hasRowSecurity, family: representative(of: row.oid),
-                    readBehaviour: row.hasRowSecurity ? readBehaviour[row.oid] ?? [] : [],
+                    readBehaviour: row.hasRowSecurity
+                        ? readBehaviour[row.oid] ?? .init() : .init(),
                     timeUse: timeUse[row.oid] ?? [],
                     hasOpaqueType: opaqueColumns.contains(row.oid)))
         }
@@ -161,8 +172,9 @@ struct CatalogBuilder {
             }
         }
         for trigger in rows.triggers {
-            families[representative(of: trigger.relation), default: .init()].behaviour
-                .formUnion(behaviours[trigger.function] ?? .opaque)
+            families[representative(of: trigger.relation), default: .init()].triggers.append(
+                .init(
+                    events: trigger.events, effects: behaviours[trigger.function] ?? .opaque))
         }
         for dependency in rows.dependencies {
             families[representative(of: dependency.relation), default: .init()].behaviour

@@ -72,19 +72,33 @@ package struct CatalogRows: Sendable {
     package struct Trigger: Sendable {
         package var relation: UInt32
         package var function: UInt32
+        package var events: TriggerEvents
+        package init(relation: UInt32, function: UInt32, events: TriggerEvents = .all) {
+            self.relation = relation
+            self.function = function
+            self.events = events
+        }
+    }
+
+    /// A function that runs when the relation is read or written: in a default, a constraint
+    /// (of a domain type of one of its columns too), a policy, an index, a partition key, the
+    /// condition of a trigger.
+    package struct Dependency: Sendable {
+        package var relation: UInt32
+        package var function: UInt32
         package init(relation: UInt32, function: UInt32) {
             self.relation = relation
             self.function = function
         }
     }
 
-    /// A function that runs when the relation is read or written: in a default, a constraint
-    /// (of a domain type of one of its columns too), a policy.
-    package struct Dependency: Sendable {
-        package var relation: UInt32
+    /// A function that runs when a value becomes one of this type: in a constraint or default of a
+    /// domain that it is, or is made of.
+    package struct TypeDependency: Sendable {
+        package var type: UInt32
         package var function: UInt32
-        package init(relation: UInt32, function: UInt32) {
-            self.relation = relation
+        package init(type: UInt32, function: UInt32) {
+            self.type = type
             self.function = function
         }
     }
@@ -100,12 +114,16 @@ package struct CatalogRows: Sendable {
         package var defaultCount: Int
         package var isVariadic: Bool
         package var resultType: UInt32
-        /// The body of a SQL or PL/pgSQL function; empty for the server's own.
+        /// The body of a SQL or PL/pgSQL function; empty for the server's own. For a user-defined
+        /// aggregate the names of the functions that it is made of.
         package var source: String
+        /// The CREATE FUNCTION statement of a PL/pgSQL or SQL function, where it is known.
+        package var definition: String
         package init(
             oid: UInt32, name: String, namespace: UInt32, volatility: Character,
             language: String = "internal", argumentTypes: [UInt32] = [], defaultCount: Int = 0,
-            isVariadic: Bool = false, resultType: UInt32 = 0, source: String = ""
+            isVariadic: Bool = false, resultType: UInt32 = 0, source: String = "",
+            definition: String = ""
         ) {
             self.oid = oid
             self.name = name
@@ -117,7 +135,11 @@ package struct CatalogRows: Sendable {
             self.isVariadic = isVariadic
             self.resultType = resultType
             self.source = source
+            self.definition = definition
         }
+
+        /// Stands for the language of a user-defined aggregate.
+        package static let aggregateLanguage = "aggregate"
     }
 
     /// A user-defined operator.
@@ -165,6 +187,17 @@ package struct CatalogRows: Sendable {
         }
     }
 
+    /// A row-level security policy, printed with an empty search_path.
+    package struct Policy: Sendable {
+        package var relation: UInt32
+        /// USING, as an expression; nil where there is none.
+        package var condition: String?
+        package init(relation: UInt32, condition: String?) {
+            self.relation = relation
+            self.condition = condition
+        }
+    }
+
     package var namespaces: [Namespace] = []
     package var classes: [Class] = []
     package var attributes: [Attribute] = []
@@ -174,6 +207,8 @@ package struct CatalogRows: Sendable {
     /// Relations with a rule other than a view's own.
     package var rules: [UInt32] = []
     package var dependencies: [Dependency] = []
+    package var typeDependencies: [TypeDependency] = []
+    package var policies: [Policy] = []
     package var functions: [Function] = []
     package var operators: [Operator] = []
     /// The functions of user-defined casts.

@@ -2,19 +2,37 @@
 ///
 /// Sound because a body can change a table only with one of a few keywords, or by calling (by
 /// name, with an operator or through a view) something that can. What the words cannot show,
-/// dynamic SQL included, counts as everything.
+/// dynamic SQL included, counts as everything. Where the words are those of INSERT and its like,
+/// `FunctionBodyReader` finds the tables.
 struct FunctionBodyScanner: Sendable {
     /// The words in a body.
     struct Words: Sendable {
+        /// What the words show for certain to be possible, `changes` left aside.
         var behaviour: FunctionBehaviour
         var names: Set<String>
         var operators: Set<String>
+        /// How often each word of `changeWords` occurs.
+        var changes: [String: Int] = [:]
+        /// Words that open a block, branch or loop.
+        var blocks = 0
+
+        /// What has to be assumed where nobody finds the targets of `changes`.
+        var unexplained: FunctionBehaviour {
+            var behaviour = behaviour
+            if changes["into"] != nil { behaviour = .opaque }
+            if !changes.isEmpty { behaviour.insert(.mayWrite) }
+            return behaviour
+        }
     }
 
+    /// Words of the statements that change a table that they name. In SQL `into` is one too:
+    /// SELECT … INTO makes a table there, where in PL/pgSQL it assigns a variable.
+    static let changeWords: Set<String> = [
+        "insert", "update", "delete", "merge", "truncate", "refresh",
+    ]
     private static let writeWords: Set<String> = [
-        "insert", "update", "delete", "merge", "truncate", "copy", "execute", "call", "create",
-        "alter", "drop", "grant", "revoke", "refresh", "import", "security", "load", "reassign",
-        "commit", "rollback",
+        "copy", "execute", "call", "create", "alter", "drop", "grant", "revoke", "import",
+        "security", "load", "reassign", "commit", "rollback",
     ]
     private static let stateWords: Set<String> = [
         "execute", "call", "create", "alter", "load", "import", "reset", "discard",
@@ -22,17 +40,28 @@ struct FunctionBodyScanner: Sendable {
     ]
     /// Words that a PL/pgSQL or SQL statement can follow.
     private static let statementStarts: Set<String> = ["begin", "then", "else", "loop"]
+    private static let blockWords: Set<String> = ["begin", "if", "loop", "case"]
 
     static func words(of function: CatalogRows.Function) -> Words {
-        guard function.language == "plpgsql" || function.language == "sql" else {
-            return Words(behaviour: .opaque, names: [], operators: [])
+        switch function.language {
+        case "sql", "plpgsql":
+            var words = words(ofText: function.source, isSQL: function.language == "sql")
+            // Defaults of arguments are evaluated with the call. The body is a string in there.
+            guard !function.definition.isEmpty else { return words }
+            let header = Self.words(ofText: function.definition, isSQL: false)
+            guard !header.names.isEmpty else { return .opaque }
+            words.names.formUnion(header.names)
+            words.operators.formUnion(header.operators)
+            return words
+        case CatalogRows.Function.aggregateLanguage:
+            return words(ofText: function.source, isSQL: true)
+        default: return .opaque
         }
-        return words(ofText: function.source, isSQL: function.language == "sql")
     }
 
     static func words(ofText text: String, isSQL: Bool) -> Words {
         guard let tokens = try? PgQuery.scan(text) else {
-            return Words(behaviour: .opaque, names: [], operators: [])
+            return .opaque
         }
         let bytes = Array(text.utf8)
         var words = Words(behaviour: [], names: [], operators: [])
@@ -50,11 +79,12 @@ struct FunctionBodyScanner: Sendable {
             case .identifier, .keyword:
                 let word = spelling.lowercased()
                 words.names.insert(word)
+                if changeWords.contains(word) { words.changes[word, default: 0] += 1 }
+                if isSQL, word == "into" { words.changes[word, default: 0] += 1 }
+                if blockWords.contains(word) { words.blocks += 1 }
                 if writeWords.contains(word) { words.behaviour.insert(.mayWrite) }
                 if stateWords.contains(word) { words.behaviour.insert(.leavesState) }
                 if word == "share" || word == "lock" { words.behaviour.insert(.takesLocks) }
-                // In SQL, SELECT … INTO makes a table; in PL/pgSQL it assigns a variable.
-                if isSQL, word == "into" { words.behaviour.insert(.opaque) }
                 // ON CONFLICT DO … is no statement of its own, nor is UPDATE … SET.
                 if word == "do", startsStatement { words.behaviour.insert(.opaque) }
                 if word == "set", startsStatement { words.behaviour.insert(.leavesState) }
@@ -71,5 +101,11 @@ struct FunctionBodyScanner: Sendable {
             startsStatement = nextStarts
         }
         return words
+    }
+}
+
+extension FunctionBodyScanner.Words {
+    fileprivate static var opaque: Self {
+        Self(behaviour: .opaque, names: [], operators: [])
     }
 }

@@ -1,92 +1,106 @@
 /// Finds what each function may do besides computing its result, through everything it calls.
+///
+/// What a body calls is taken from its words (every name in it may be a function, a view, a type
+/// or a table with code of its own), what it changes from its statements, where those are
+/// understood: `FunctionBodyReader`. Names mean all that have the name, in any schema.
 struct FunctionJudge {
-    let behaviours: [UInt32: FunctionBehaviour]
+    private(set) var effects: [UInt32: FunctionEffects] = [:]
+
+    private struct Body {
+        /// The function; nil for a view.
+        let function: UInt32?
+        let name: String
+        let words: FunctionBodyScanner.Words
+        let own: FunctionEffects
+    }
+
+    private let rows: CatalogRows
+    private let classNames: [UInt32: String]
+    private let typeNames: [UInt32: String]
+    private var bodies: [Body] = []
+    /// What mentioning a name in a body may do.
+    private(set) var names: [String: FunctionEffects] = [:]
+    private(set) var operators: [String: FunctionEffects] = [:]
 
     init(_ rows: CatalogRows) {
-        var behaviours: [UInt32: FunctionBehaviour] = [:]
-        /// What mentioning a name in a body may do: functions, views, tables with opaque code.
-        var names: [String: FunctionBehaviour] = [:]
-        var operators: [String: FunctionBehaviour] = [:]
-        var bodies: [(subject: Subject, words: FunctionBodyScanner.Words)] = []
+        self.rows = rows
+        classNames = Dictionary(
+            rows.classes.map { ($0.oid, $0.name) }, uniquingKeysWith: { first, _ in first })
+        typeNames = Dictionary(
+            rows.types.map { ($0.oid, $0.name) }, uniquingKeysWith: { first, _ in first })
+        addFunctions()
+        addViews()
+        // Effects only grow and are bounded, so this ends.
+        while passOn() {}
+    }
 
+    private mutating func addFunctions() {
         for function in rows.functions {
+            let own: FunctionEffects
             if function.oid < CatalogBuilder.firstUserOID {
-                behaviours[function.oid] = BuiltinFunctions.behaviour(
-                    name: function.name, isVolatile: function.volatility == "v")
+                own = FunctionEffects(
+                    BuiltinFunctions.behaviour(
+                        name: function.name, isVolatile: function.volatility == "v"))
             } else if function.language == "c" || function.language == "internal" {
                 // Compiled code is trusted to be what it is declared as.
                 let isHarmless =
                     function.volatility != "v"
                     || BuiltinFunctions.harmlessExtensions.contains(function.name)
-                behaviours[function.oid] = isHarmless ? [] : .opaque
+                own = isHarmless ? FunctionEffects() : .opaque
             } else {
                 let words = FunctionBodyScanner.words(of: function)
-                behaviours[function.oid] = words.behaviour
-                bodies.append((.function(function), words))
+                own = FunctionEffects(of: words, FunctionBodyReader.targets(of: function, words))
+                bodies.append(
+                    Body(function: function.oid, name: function.name, words: words, own: own))
             }
-            let behaviour = behaviours[function.oid] ?? .opaque
-            if !behaviour.isEmpty { names[function.name, default: []].formUnion(behaviour) }
+            effects[function.oid] = own
+            if !own.isEmpty { names[function.name, default: .init()].formUnion(own) }
         }
-        let classNames = Dictionary(
-            rows.classes.map { ($0.oid, $0.name) }, uniquingKeysWith: { first, _ in first })
-        for definition in rows.definitions {
-            guard let name = classNames[definition.relation] else { continue }
-            bodies.append(
-                (.view(name), FunctionBodyScanner.words(ofText: definition.query, isSQL: true)))
-        }
-
-        // Behaviours only grow and are few, so this ends.
-        var changed = true
-        while changed {
-            changed = false
-            for entry in rows.operators {
-                let behaviour = behaviours[entry.function] ?? .opaque
-                if !behaviour.isEmpty {
-                    operators[entry.name, default: []].formUnion(behaviour)
-                }
-            }
-            let casts = rows.castFunctions.reduce(into: FunctionBehaviour()) {
-                $0.formUnion(behaviours[$1] ?? .opaque)
-            }
-            for dependency in rows.dependencies {
-                guard let name = classNames[dependency.relation] else { continue }
-                let behaviour = behaviours[dependency.function] ?? .opaque
-                if !behaviour.isEmpty { names[name, default: []].formUnion(behaviour) }
-            }
-            for body in bodies {
-                var behaviour = body.words.behaviour.union(casts)
-                for name in body.words.names {
-                    if let known = names[name] { behaviour.formUnion(known) }
-                }
-                for name in body.words.operators {
-                    if let known = operators[name] { behaviour.formUnion(known) }
-                }
-                guard !behaviour.isEmpty else { continue }
-                let name = body.subject.name
-                if case .function(let function) = body.subject,
-                    behaviours[function.oid] != behaviour
-                {
-                    behaviours[function.oid] = behaviour
-                    changed = true
-                }
-                if !behaviour.isSubset(of: names[name] ?? []) {
-                    names[name, default: []].formUnion(behaviour)
-                    changed = true
-                }
-            }
-        }
-        self.behaviours = behaviours
     }
 
-    private enum Subject {
-        case function(CatalogRows.Function)
-        case view(String)
-
-        var name: String {
-            switch self {
-            case .function(let function): function.name
-            case .view(let name): name
-            }
+    private mutating func addViews() {
+        for definition in rows.definitions {
+            guard let name = classNames[definition.relation] else { continue }
+            let words = FunctionBodyScanner.words(ofText: definition.query, isSQL: true)
+            let own = FunctionEffects(
+                of: words, FunctionBodyReader.targets(ofSQL: definition.query, words))
+            bodies.append(Body(function: nil, name: name, words: words, own: own))
         }
+    }
+
+    /// One round of handing the effects of what is called on to the callers; false when nothing
+    /// was new.
+    private mutating func passOn() -> Bool {
+        var changed = false
+        for entry in rows.operators {
+            operators[entry.name, default: .init()].formUnion(effects[entry.function] ?? .opaque)
+        }
+        let casts = rows.castFunctions.reduce(into: FunctionEffects()) {
+            $0.formUnion(effects[$1] ?? .opaque)
+        }
+        for dependency in rows.dependencies {
+            guard let name = classNames[dependency.relation] else { continue }
+            names[name, default: .init()].formUnion(effects[dependency.function] ?? .opaque)
+        }
+        for dependency in rows.typeDependencies {
+            guard let name = typeNames[dependency.type] else { continue }
+            names[name, default: .init()].formUnion(effects[dependency.function] ?? .opaque)
+        }
+        for body in bodies {
+            var all = body.own
+            all.formUnion(casts)
+            for name in body.words.names {
+                if let known = names[name] { all.formUnion(known) }
+            }
+            for name in body.words.operators {
+                if let known = operators[name] { all.formUnion(known) }
+            }
+            guard !all.isEmpty else { continue }
+            if let function = body.function, effects[function, default: .init()].formUnion(all) {
+                changed = true
+            }
+            if names[body.name, default: .init()].formUnion(all) { changed = true }
+        }
+        return changed
     }
 }

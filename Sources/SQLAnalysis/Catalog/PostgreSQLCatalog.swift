@@ -13,7 +13,7 @@ package struct PostgreSQLCatalog: Sendable {
         /// The smallest OID in its inheritance and partition tree: all members share it.
         package let family: UInt32
         /// What reading it may do besides: by policies, for one.
-        package let readBehaviour: FunctionBehaviour
+        package let readBehaviour: FunctionEffects
         package let timeUse: TimeUse
         /// A column's text depends on code or settings that the cache's key does not hold.
         package let hasOpaqueType: Bool
@@ -44,7 +44,9 @@ package struct PostgreSQLCatalog: Sendable {
 
     /// What a write to any member of a family sets off.
     package struct Family: Sendable {
-        package var behaviour: FunctionBehaviour = []
+        /// By defaults, constraints, policies, rules.
+        package var behaviour = FunctionEffects()
+        package var triggers: [Trigger] = []
         /// Families that foreign keys with an action reference it from.
         package var cascades: Set<UInt32> = []
         /// All families with a foreign key to it.
@@ -56,7 +58,7 @@ package struct PostgreSQLCatalog: Sendable {
         package let schema: String
         package let isBuiltin: Bool
         package let volatility: Character
-        package let behaviour: FunctionBehaviour
+        package let behaviour: FunctionEffects
         package let minimumArguments: Int
         /// nil for VARIADIC.
         package let maximumArguments: Int?
@@ -84,13 +86,17 @@ package struct PostgreSQLCatalog: Sendable {
     private let columnsAreTime: [UInt32: [String: Bool]]
     private let families: [UInt32: Family]
     private let definitions: [UInt32: [SyntaxFacts]]
+    private let policies: [UInt32: [SyntaxFacts]]
+    private let typeBehaviour: [UInt32: FunctionEffects]
+    /// What code that is not in the catalog may do by the names in it.
+    let code: CodeEffects
 
     /// Names of user-defined operators that may not be trusted: not immutable, or not in C.
-    package let untrustedOperators: [String: FunctionBehaviour]
+    package let untrustedOperators: [String: FunctionEffects]
     /// Whether a user-defined cast has a function that is not immutable.
     package let hasUntrustedCast: Bool
-    package let castBehaviour: FunctionBehaviour
-    package let eventTriggerBehaviour: FunctionBehaviour
+    package let castBehaviour: FunctionEffects
+    package let eventTriggerBehaviour: FunctionEffects
     /// Temporary views of any session, by name: their bodies can call functions.
     package let temporaryViews: [String: [UInt32]]
 
@@ -104,6 +110,9 @@ package struct PostgreSQLCatalog: Sendable {
         columnsAreTime = builder.columnsAreTime
         families = builder.families
         definitions = builder.definitions
+        policies = builder.policies
+        typeBehaviour = builder.typeBehaviour
+        code = builder.code
         untrustedOperators = builder.untrustedOperators
         hasUntrustedCast = builder.hasUntrustedCast
         castBehaviour = builder.castBehaviour
@@ -160,4 +169,11 @@ package struct PostgreSQLCatalog: Sendable {
 
     /// The facts of a view's query; nil if it has none or it could not be parsed.
     package func definition(of oid: UInt32) -> [SyntaxFacts]? { definitions[oid] }
+
+    /// What making a value of the type may do besides: the constraints of domains.
+    package func behaviour(ofType oid: UInt32) -> FunctionEffects { typeBehaviour[oid] ?? .init() }
+
+    /// The facts of a table's row-level security policies; nil if it has none or one could not be
+    /// parsed.
+    package func policies(of oid: UInt32) -> [SyntaxFacts]? { policies[oid] }
 }

@@ -7,10 +7,15 @@ package struct SearchPath: Hashable, Sendable {
     /// The path with which view definitions are printed: nothing but pg_catalog.
     package static let empty = SearchPath(schemas: [])
 
-    package let schemas: Set<String>
+    /// Whatever the path may be: a name without a schema is looked for in every one.
+    package static let any = SearchPath(schemas: [], isAny: true)
 
-    private init(schemas: Set<String>) {
+    package let schemas: Set<String>
+    private let isAny: Bool
+
+    private init(schemas: Set<String>, isAny: Bool = false) {
         self.schemas = schemas
+        self.isAny = isAny
     }
 
     /// - Parameter text: the value of `search_path` as SHOW prints it.
@@ -25,11 +30,12 @@ package struct SearchPath: Hashable, Sendable {
             }
         }
         self.schemas = schemas
+        isAny = false
     }
 
     package func includes(schema: String, qualifiedWith qualifier: String?) -> Bool {
         if let qualifier { return schema == qualifier }
-        return schema == "pg_catalog" || schemas.contains(schema)
+        return isAny || schema == "pg_catalog" || schemas.contains(schema)
     }
 
     /// Whether new objects may become temporary by the path alone.

@@ -9,13 +9,16 @@ struct DependencyScan {
     let catalog: PostgreSQLCatalog
     private(set) var relations: [Relation] = []
     private(set) var bypassReason: BypassReason?
-    var behaviour: FunctionBehaviour = []
+    var behaviour = FunctionEffects()
+    /// Settings with a dot in their names that the answer depends on.
+    private(set) var settingsRead: Set<String> = []
     private(set) var timeUse: PostgreSQLCatalog.TimeUse = []
     private(set) var hasRelativeTimeLiteral = false
     private(set) var convertsTimeZone = false
 
     private var seenRelations: Set<Relation> = []
     private var seenViews: Set<UInt32> = []
+    private var seenPolicies: Set<UInt32> = []
     private var viewDepth = 0
 
     init(catalog: PostgreSQLCatalog) {
@@ -29,6 +32,8 @@ struct DependencyScan {
     /// Takes in a statement's, or a view body's, facts.
     mutating func read(_ facts: SyntaxFacts, path: SearchPath) {
         hasRelativeTimeLiteral = hasRelativeTimeLiteral || facts.hasRelativeTimeLiteral
+        settingsRead.formUnion(facts.settingsRead)
+        if let code = facts.code { behaviour.formUnion(catalog.code.effects(of: code)) }
         if catalog.hasUntrustedCast {
             bypass(.userDefinedType)
             behaviour.formUnion(catalog.castBehaviour)
@@ -79,7 +84,7 @@ struct DependencyScan {
     mutating func read(_ relation: PostgreSQLCatalog.Relation) {
         behaviour.formUnion(relation.readBehaviour)
         timeUse.formUnion(relation.timeUse)
-        if relation.hasRowSecurity { bypass(.rowLevelSecurity) }
+        if relation.hasRowSecurity { readPolicies(of: relation) }
         if relation.hasOpaqueType { bypass(.userDefinedType) }
         if relation.isSystem {
             bypass(.systemCatalog)
@@ -115,6 +120,30 @@ struct DependencyScan {
         }
     }
 
+    /// Takes in all that the table's policies depend on.
+    ///
+    /// Which policies apply, and whether any does (owner, superuser, BYPASSRLS, FORCE), follows
+    /// from the role and from the catalog alone: the role is in the cache's key, and every change
+    /// of the catalog ends all entries. So does the value of an identity function and of a setting
+    /// in a condition. What is left are the tables that the conditions read: they join the read
+    /// set, whether or not this role's answer depends on them. A condition that depends on
+    /// anything else keeps the table out of the cache.
+    mutating func readPolicies(of relation: PostgreSQLCatalog.Relation) {
+        guard seenPolicies.insert(relation.oid).inserted else { return }
+        guard let policies = catalog.policies(of: relation.oid) else {
+            bypass(.rowLevelSecurity)
+            return
+        }
+        let outer = bypassReason
+        for facts in policies {
+            if facts.kind != .query || facts.bypassReason != nil || facts.takesRowLocks {
+                bypass(.rowLevelSecurity)
+            }
+            read(facts, path: .empty)
+        }
+        if outer == nil, bypassReason != nil { bypassReason = .rowLevelSecurity }
+    }
+
     // MARK: Functions
 
     private mutating func check(_ use: FunctionUse, path: SearchPath) {
@@ -146,7 +175,7 @@ struct DependencyScan {
     private static func bypassReason(
         _ use: FunctionUse, _ function: PostgreSQLCatalog.Function
     ) -> BypassReason? {
-        if function.volatility == "i" { return nil }
+        if function.volatility == "i" || use.readsKnownSetting { return nil }
         if BuiltinFunctions.reviewedStable.contains(use.name) { return nil }
         switch use.name {
         case "now", "transaction_timestamp", "statement_timestamp", "age", "current_user",
@@ -172,6 +201,7 @@ struct DependencyScan {
     // MARK: Types
 
     private mutating func check(_ use: TypeUse, path: SearchPath) {
+        behaviour.formUnion(catalog.code.effects(ofName: use.name))
         let classes = catalog.types(for: use, path: path)
         if classes.isEmpty { bypass(.userDefinedType) }
         for type in classes {

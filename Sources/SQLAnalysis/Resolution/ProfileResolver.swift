@@ -68,7 +68,8 @@ package struct ProfileResolver {
             // A function or view that cannot be seen through may do anything.
             return StatementProfile(
                 kind: .opaque, writeSet: .everything, bypassReason: .catalogNotReady,
-                taintsSession: !facts.functions.isEmpty)
+                taintsSession: !facts.functions.isEmpty || facts.code != nil,
+                mayEndTransaction: facts.mayEndTransaction)
         default:
             return StatementProfile(
                 kind: .write, writeSet: .everything, bypassReason: .catalogNotReady,
@@ -82,6 +83,7 @@ package struct ProfileResolver {
         if let profile = Self.syntacticProfile(of: facts) { return profile }
         var scan = DependencyScan(catalog: catalog)
         scan.read(facts, path: path)
+        for type in parameterTypes { scan.behaviour.formUnion(catalog.behaviour(ofType: type)) }
 
         var profile = StatementProfile(kind: .read)
         profile.hasTimeTypedParameters =
@@ -90,15 +92,18 @@ package struct ProfileResolver {
 
         let closure = WriteClosure(catalog: catalog, path: path)
         profile.writeSet = closure.writeSet(of: facts.writes, noting: &scan)
+        profile.writeSet = profile.writeSet.union(closure.writeSetOfFunctions(noting: &scan))
         if scan.behaviour.contains(.mayWrite) { profile.writeSet = .everythingAndCatalog }
         profile.taintsSession = scan.behaviour.contains(.leavesState)
         profile.kind = kind(of: facts, scan, &profile)
+        profile.mayEndTransaction = facts.mayEndTransaction && profile.kind == .opaque
         guard profile.kind == .read else { return profile }
 
         profile.readSet = scan.relations
         profile.dependencies = scan.relations.map {
             RowDependency(relation: $0.identifier, scope: .all)
         }
+        profile.settingsRead = scan.settingsRead
         profile.bypassReason = bypassReason(of: facts, scan, parameterTypes)
         return profile
     }

@@ -1,3 +1,5 @@
+import Mutants
+
 /// Finds every relation family that a write can change: partitions and inheritance trees, what
 /// foreign keys pass on, and whatever triggers and rules may do.
 struct WriteClosure {
@@ -11,6 +13,24 @@ struct WriteClosure {
             writes = writes.union(writeSet(of: target, path: path, noting: &scan, depth: 0))
         }
         return writes
+    }
+
+    /// What the functions that `scan` has met change; it takes in what these changes set off in
+    /// turn, until nothing is new.
+    func writeSetOfFunctions(noting scan: inout DependencyScan) -> WriteSet {
+        var writes = WriteSet.nothing
+        var done: Set<WriteTarget> = []
+        // Ends: the effects of all functions are bounded, together with the relations' number.
+        while true {
+            let pending = scan.behaviour.writes.subtracting(done)
+            if scan.behaviour.contains(.mayWrite) { return .everythingAndCatalog }
+            if pending.isEmpty { return writes }
+            for target in pending {
+                writes = writes.union(
+                    writeSet(of: target, path: .any, noting: &scan, depth: 0))
+            }
+            done.formUnion(pending)
+        }
     }
 
     private func writeSet(
@@ -32,6 +52,7 @@ struct WriteClosure {
         noting scan: inout DependencyScan, depth: Int
     ) -> WriteSet {
         if relation.isSystem { return .everythingAndCatalog }
+        if relation.hasRowSecurity { scan.readPolicies(of: relation) }
         switch relation.kind {
         case .table: return closure(of: relation.family, action, noting: &scan)
         case .materializedView:
@@ -50,7 +71,7 @@ struct WriteClosure {
         var pending = [start]
         while let next = pending.popLast() {
             let family = catalog.family(next)
-            scan.behaviour.formUnion(family.behaviour)
+            note(family, action, in: &scan)
             let passedOn: Set<UInt32>
             switch action {
             case .insert, .refresh: passedOn = []
@@ -62,6 +83,17 @@ struct WriteClosure {
         return .relations(Set(reached.map { RelationIdentifier(String($0)) }))
     }
 
+    private func note(
+        _ family: PostgreSQLCatalog.Family, _ action: WriteTarget.Action,
+        in scan: inout DependencyScan
+    ) {
+        scan.behaviour.formUnion(family.behaviour)
+        if Mutant.triggersIgnored.isActive { return }
+        for trigger in family.triggers where !trigger.events.isDisjoint(with: action.events) {
+            scan.behaviour.formUnion(trigger.effects)
+        }
+    }
+
     /// An automatically updatable view passes the write on to a table that it reads; INSTEAD
     /// triggers and rules are in its family's behaviour.
     private func writeThroughView(
@@ -69,7 +101,7 @@ struct WriteClosure {
         noting scan: inout DependencyScan, depth: Int
     ) -> WriteSet {
         scan.expandView(view.oid)
-        scan.behaviour.formUnion(catalog.family(view.family).behaviour)
+        note(catalog.family(view.family), action, in: &scan)
         guard let body = catalog.definition(of: view.oid) else { return .everythingAndCatalog }
         var writes = WriteSet.nothing
         for facts in body {

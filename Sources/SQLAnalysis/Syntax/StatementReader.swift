@@ -41,7 +41,26 @@ struct StatementReader {
         case "ExecuteStmt":
             // What was prepared under the name is not known here. It cannot end a transaction.
             return SyntaxFacts(kind: .opaque(mayEndTransaction: false))
-        case "CallStmt", "DoStmt", "LoadStmt":
+        case "CallStmt":
+            guard let call = fields["funccall"] else {
+                return SyntaxFacts(kind: .opaque(mayEndTransaction: true))
+            }
+            var facts = collected(
+                .object([SyntaxTree.Member(name: "FuncCall", value: call)]), kind: .query)
+            if case .opaque = facts.kind { facts.kind = .opaque(mayEndTransaction: true) }
+            facts.mayEndTransaction = true
+            facts.bypass(.notARead)
+            return facts
+        case "DoStmt":
+            guard let code = CodeBlock(fields) else {
+                return SyntaxFacts(kind: .opaque(mayEndTransaction: true))
+            }
+            var facts = SyntaxFacts(kind: .query)
+            facts.code = code
+            facts.mayEndTransaction = true
+            facts.bypass(.notARead)
+            return facts
+        case "LoadStmt":
             return SyntaxFacts(kind: .opaque(mayEndTransaction: true))
         default:
             return definition(tree)

@@ -19,6 +19,10 @@ struct SyntaxCollector {
         metUnknownNode ? SyntaxFacts(kind: .opaque(mayEndTransaction: false)) : facts
     }
 
+    private static let identityFunctions: Set<String> = [
+        "SVFOP_CURRENT_ROLE", "SVFOP_CURRENT_USER", "SVFOP_USER", "SVFOP_SESSION_USER",
+    ]
+
     static func relationName(_ fields: SyntaxTree?) -> RelationName? {
         guard let name = fields?["relname"]?.text else { return nil }
         return RelationName(schema: fields?["schemaname"]?.text, name: name)
@@ -90,7 +94,10 @@ struct SyntaxCollector {
             facts.bypass(.tableSample)
             plain(fields)
         case "SQLValueFunction":
-            facts.bypass(.currentTimeOrUser)
+            // Who asks is part of the cache's key; the time and the current schema are not.
+            if !Self.identityFunctions.contains(fields["op"]?.text ?? "") {
+                facts.bypass(.currentTimeOrUser)
+            }
         case "XmlExpr", "XmlSerialize", "RangeTableFunc", "RangeTableFuncCol", "CurrentOfExpr":
             facts.bypass(.unsupportedSyntax)
             facts.hasUnprovenTimeCast = true
@@ -248,7 +255,7 @@ struct SyntaxCollector {
     private mutating func call(_ fields: SyntaxTree) {
         let arguments = fields["args"]?.elements ?? []
         if let use = Self.functionUse(fields) {
-            facts.functions.insert(use)
+            facts.functions.insert(knownSetting(use, arguments) ?? use)
             if arguments.count == 1, use.schema == nil || use.schema == "pg_catalog" {
                 // A type's name called like a function is a cast.
                 let type = TypeUse(schema: use.schema, name: use.name)
@@ -258,6 +265,37 @@ struct SyntaxCollector {
             metUnknownNode = true
         }
         plain(fields)
+    }
+
+    /// `current_setting('name' [, missing_ok])` where the session knows the setting's value: it is
+    /// part of the cache's key, or has a dot in its name.
+    private mutating func knownSetting(
+        _ use: FunctionUse, _ arguments: [SyntaxTree]
+    ) -> FunctionUse? {
+        guard use.name == "current_setting", use.schema == nil || use.schema == "pg_catalog",
+            use.argumentCount == 1 || use.argumentCount == 2,
+            let name = Self.text(arguments[0])?.lowercased()
+        else { return nil }
+        if name.contains(".") {
+            facts.settingsRead.insert(name)
+        } else if !KnownSettings.inKey.contains(name) {
+            return nil
+        }
+        return FunctionUse(
+            schema: use.schema, name: use.name, argumentCount: use.argumentCount,
+            readsKnownSetting: true)
+    }
+
+    /// A string constant, also `'…'::text` as the server prints one.
+    private static func text(_ expression: SyntaxTree) -> String? {
+        if let cast = expression.fields(of: "TypeCast") {
+            guard
+                cast["typeName"]?["names"]?.names == ["text"]
+                    || cast["typeName"]?["names"]?.names == ["pg_catalog", "text"]
+            else { return nil }
+            return cast["arg"].flatMap(text)
+        }
+        return expression.fields(of: "A_Const")?["sval"]?["sval"]?.text
     }
 
     private static func functionUse(_ fields: SyntaxTree) -> FunctionUse? {

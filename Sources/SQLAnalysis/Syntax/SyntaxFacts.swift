@@ -45,6 +45,13 @@ package struct SyntaxFacts: Sendable {
     /// A literal contains now, today, tomorrow or yesterday.
     package var hasRelativeTimeLiteral = false
 
+    /// The body of a DO statement; its names are resolved in all schemas.
+    package var code: CodeBlock?
+    /// CALL and DO: where it turns out to be opaque it may commit or roll back.
+    package var mayEndTransaction = false
+    /// Settings with a dot in their names, lower-case, that it reads with `current_setting`.
+    package var settingsRead: Set<String> = []
+
     /// Why a read may not be answered from memory, by its text alone.
     package var bypassReason: BypassReason?
     package var takesRowLocks = false
@@ -61,7 +68,7 @@ package struct SyntaxFacts: Sendable {
     /// Whether nothing in it has a name: `SELECT 1`.
     package var isConstant: Bool {
         reads.isEmpty && writes.isEmpty && functions.isEmpty && operators.isEmpty
-            && types.isEmpty && columns.isEmpty
+            && types.isEmpty && columns.isEmpty && code == nil
     }
 
     /// Whether the profile follows from the text alone.
@@ -118,11 +125,16 @@ package struct FunctionUse: Hashable, Sendable {
     package let name: String
     /// nil where the number of arguments says nothing about the overload (VARIADIC, WITHIN GROUP).
     package let argumentCount: Int?
+    /// `current_setting` of a constant name whose value the session knows.
+    package let readsKnownSetting: Bool
 
-    package init(schema: String? = nil, name: String, argumentCount: Int?) {
+    package init(
+        schema: String? = nil, name: String, argumentCount: Int?, readsKnownSetting: Bool = false
+    ) {
         self.schema = schema
         self.name = name
         self.argumentCount = argumentCount
+        self.readsKnownSetting = readsKnownSetting
     }
 }
 

@@ -22,7 +22,7 @@ enum SampleCatalog {
     static let mood: UInt32 = 30_000
     static let odd: UInt32 = 30_001
 
-    private static let rows: CatalogRows = {
+    static let rows: CatalogRows = {
         var rows = CatalogRows()
         rows.namespaces = [
             .init(oid: pgCatalog, name: "pg_catalog"), .init(oid: publicSchema, name: "public"),

@@ -34,6 +34,8 @@ enum ShopSchema {
         CREATE RULE r AS ON INSERT TO ruled DO ALSO INSERT INTO plain VALUES (1);
         CREATE TABLE secret (id int, owner text); ALTER TABLE secret ENABLE ROW LEVEL SECURITY;
         CREATE POLICY p ON secret USING (owner = current_user);
+        CREATE TABLE dice (id int); ALTER TABLE dice ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY p ON dice USING (random() > 0.5);
         CREATE FUNCTION writer() RETURNS int LANGUAGE plpgsql AS
             $$ BEGIN UPDATE plain SET t = 'x'; RETURN 1; END $$;
         CREATE FUNCTION sneaky() RETURNS int LANGUAGE sql STABLE AS 'SELECT writer()';
@@ -104,6 +106,7 @@ enum ShopSchema {
         "SELECT to_tsvector('english', t) @@ plainto_tsquery('english', 'x') FROM plain",
         "SELECT * FROM \"Odd \"\"name\"\"\"", "SELECT * FROM mine",
         "SELECT t COLLATE \"C\" FROM plain ORDER BY 1", "SELECT DISTINCT ON (t) id FROM plain",
+        "SELECT *, current_user, session_user FROM secret",
         "TABLE plain", "SELECT stamped.at + interval '1 day' FROM stamped",
     ]
 
@@ -126,15 +129,16 @@ enum ShopSchema {
         "INSERT INTO stamped VALUES (4)", "UPDATE stamped SET id = 6",
         "INSERT INTO disabled VALUES (1)", "COPY plain FROM PROGRAM 'true'",
         "INSERT INTO line (id) SELECT id + 100 FROM nested_v",
-    ]
-
-    /// Statements that run code that cannot be seen through.
-    static let opaque = [
-        "INSERT INTO audited VALUES (2)", "DELETE FROM audited", "INSERT INTO ruled VALUES (1)",
+        "INSERT INTO audited VALUES (2)", "DELETE FROM audited",
         "INSERT INTO guarded DEFAULT VALUES", "INSERT INTO checked_table VALUES (1, '{3}')",
         "INSERT INTO instead_v VALUES (3)", "SELECT writer()", "SELECT sneaky()",
         "SELECT atomic_writer()", "SELECT * FROM writing_v",
         "SELECT * FROM plain WHERE id = writer()", "DO $$ BEGIN UPDATE plain SET t = 'd'; END $$",
+    ]
+
+    /// Statements that run code that cannot be seen through.
+    static let opaque = [
+        "INSERT INTO ruled VALUES (1)", "CALL proc()",
         "CREATE TABLE made AS SELECT 1 AS a", "SELECT 1 AS a INTO made",
         "ALTER TABLE plain ADD z int", "DROP TABLE note",
     ]

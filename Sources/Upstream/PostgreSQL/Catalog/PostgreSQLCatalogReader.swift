@@ -74,7 +74,10 @@ enum PostgreSQLCatalogReader {
         let triggers = try session.query(CatalogQueries.triggers)
         for row in 0..<triggers.rowCount {
             rows.triggers.append(
-                .init(relation: try triggers.oid(row, 0), function: try triggers.oid(row, 1)))
+                .init(
+                    relation: try triggers.oid(row, 0), function: try triggers.oid(row, 1),
+                    events: Int(triggers.text(row, 2) ?? "").map(TriggerEvents.init(tgtype:))
+                        ?? .all))
         }
         let rules = try session.query(CatalogQueries.rules)
         for row in 0..<rules.rowCount { rows.rules.append(try rules.oid(row, 0)) }
@@ -84,6 +87,16 @@ enum PostgreSQLCatalogReader {
                 .init(
                     relation: try dependencies.oid(row, 0),
                     function: try dependencies.oid(row, 1)))
+        }
+        let domains = try session.query(CatalogQueries.typeDependencies)
+        for row in 0..<domains.rowCount {
+            rows.typeDependencies.append(
+                .init(type: try domains.oid(row, 0), function: try domains.oid(row, 1)))
+        }
+        let policies = try session.query(CatalogQueries.policies)
+        for row in 0..<policies.rowCount {
+            rows.policies.append(
+                .init(relation: try policies.oid(row, 0), condition: policies.text(row, 1)))
         }
         let events = try session.query(CatalogQueries.eventTriggers)
         for row in 0..<events.rowCount {
@@ -110,7 +123,8 @@ enum PostgreSQLCatalogReader {
                         .compactMap { UInt32($0) },
                     defaultCount: Int(functions.text(row, 6) ?? "") ?? 0,
                     isVariadic: functions.boolean(row, 7), resultType: try functions.oid(row, 8),
-                    source: functions.text(row, 9) ?? ""))
+                    source: functions.text(row, 9) ?? "",
+                    definition: functions.text(row, 10) ?? ""))
         }
         let operators = try session.query(CatalogQueries.operators)
         for row in 0..<operators.rowCount {
