@@ -12,9 +12,9 @@ READ = "SELECT id, note FROM {t} ORDER BY id"
 
 
 @pytest.fixture
-def tenants(postgres, table) -> str:
+def tenants(cached_postgres, session, table) -> str:
     """A table whose rows a role sees by `app.tenant`, and another by who asks."""
-    postgres.run(f"""
+    session(cached_postgres).run(f"""
         CREATE TABLE {table} (id integer PRIMARY KEY, tenant text, note text);
         INSERT INTO {table} VALUES (1, 'a', 'of a'), (2, 'b', 'of b'), (3, '', 'of none');
         ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;

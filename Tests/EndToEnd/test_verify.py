@@ -42,12 +42,11 @@ def test_every_hit_is_verified_in_both_protocols(own_mynah, upstream, session):
 
 def test_a_corrupted_entry_is_noticed(own_mynah, postgres, session, table):
     """With a fault that leaves the cells alone when a write commits."""
+    postgres.run(f"CREATE TABLE {table} (id integer, v integer); INSERT INTO {table} VALUES (1, 10)")
     server = own_mynah(
         postgres.url(), cache={"verify": 0}, environment={"MYNAH_MUTANT": "no_bump_at_close"}
     ).start()
     client = session(server)
-    client.run(f"CREATE TABLE {table} (id integer, v integer)")
-    client.run(f"INSERT INTO {table} VALUES (1, 10)")
     read = f"SELECT v FROM {table}"
     assert warm(server, lambda: client.rows(read)) == [[b"10"]]
     client.run(f"UPDATE {table} SET v = 11")

@@ -61,12 +61,13 @@ struct ClientSessionExplanationTests {
     func extended() throws {
         let harness = SessionHarness()
         let client = try harness.client()
-        try client.execute("EXPLAIN CACHE SELECT t WHERE a = $1 AND b = $2")
+        try client.execute("EXPLAIN CACHE SELECT t a=$1 b=$2")
         let sent = try harness.lastLink.takeSent()
         #expect(sent.count == 5)
         #expect(sent[0].hasPrefix("P SELECT column1 AS property"))
         #expect(sent[0].hasSuffix("WHERE ($1::text IS NULL OR $2::text IS NULL) IS NOT NULL"))
         #expect(value("entry", in: sent[0]) == "one for each set of parameter values")
+        #expect(value("reads", in: sent[0]) == "public.t: rows where (a, b) = ($1, $2)")
         #expect(Array(sent[1...]) == ["B", "D", "E", "S"])
     }
 

@@ -126,7 +126,10 @@ struct SettingReader {
         guard let value = args[1].fields(of: "A_Const").flatMap(text) else {
             // asyncpg restores this one with a parameter, whenever it has looked types up; it
             // changes no answer, whatever its value.
-            return setting.lowercased() == "jit" ? .set(name: "jit", value: "") : .unknown
+            if setting.lowercased() == "jit" { return .set(name: "jit", value: "") }
+            // A parameter's value is not part of the text, but what it is given to is.
+            return isLocal && isParameter(args[1])
+                ? .setLocal(name: setting.lowercased()) : .unknown
         }
         return isLocal
             ? .setLocal(name: setting.lowercased(), value: value)
@@ -146,6 +149,11 @@ struct SettingReader {
             call["args"]?.elements?.allSatisfy { $0.fields(of: "A_Const") != nil } ?? false
         default: false
         }
+    }
+
+    private func isParameter(_ argument: SyntaxTree) -> Bool {
+        let inner = argument.fields(of: "TypeCast")?["arg"] ?? argument
+        return inner.fields(of: "ParamRef") != nil
     }
 
     private func boolean(_ argument: SyntaxTree) -> Bool? {
