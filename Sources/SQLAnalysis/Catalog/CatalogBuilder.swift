@@ -24,6 +24,7 @@ struct CatalogBuilder {
     var castBehaviour = FunctionEffects()
     var eventTriggerBehaviour = FunctionEffects()
     var temporaryViews: [String: [UInt32]] = [:]
+    var temporaryTables: [String: [UInt32]] = [:]
 
     init(_ rows: CatalogRows) {
         self.rows = rows
@@ -138,6 +139,9 @@ struct CatalogBuilder {
             guard let kind = Self.kind(row.kind) else { continue }
             if row.isTemporary {
                 if kind == .view { temporaryViews[row.name, default: []].append(row.oid) }
+                if kind == .table {
+                    temporaryTables[row.name, default: []].append(representative(of: row.oid))
+                }
                 continue
             }
             relations[row.name, default: []].append(

@@ -72,13 +72,17 @@ struct FunctionBodyScanner: Sendable {
             switch token.kind {
             case .unicodeIdentifier: words.behaviour = .opaque
             case .identifier where spelling.hasPrefix("\""):
-                words.names.insert(
-                    spelling.dropFirst().dropLast().split(
+                words.insert(
+                    name: spelling.dropFirst().dropLast().split(
                         separator: "\"\"", omittingEmptySubsequences: false
                     ).joined(separator: "\""))
             case .identifier, .keyword:
                 let word = spelling.lowercased()
-                words.names.insert(word)
+                words.insert(name: word)
+                // The server may fold ASCII letters alone.
+                if !spelling.utf8.allSatisfy({ $0 < 0x80 }) {
+                    words.insert(name: asciiLowercased(spelling))
+                }
                 if changeWords.contains(word) { words.changes[word, default: 0] += 1 }
                 if isSQL, word == "into" { words.changes[word, default: 0] += 1 }
                 if blockWords.contains(word) { words.blocks += 1 }
@@ -89,6 +93,9 @@ struct FunctionBodyScanner: Sendable {
                 if word == "do", startsStatement { words.behaviour.insert(.opaque) }
                 if word == "set", startsStatement { words.behaviour.insert(.leavesState) }
                 nextStarts = statementStarts.contains(word)
+            case .string where spelling.hasPrefix("'") && spelling.contains("\\'"):
+                // Without standard_conforming_strings it ends elsewhere.
+                words.behaviour = .opaque
             case .op:
                 words.operators.insert(spelling)
                 // The end of a PL/pgSQL label, `<<name>>`.
@@ -104,7 +111,27 @@ struct FunctionBodyScanner: Sendable {
     }
 }
 
+extension FunctionBodyScanner {
+    private static func asciiLowercased(_ name: String) -> String {
+        String(
+            decoding: name.utf8.map { $0 >= 0x41 && $0 <= 0x5a ? $0 | 0x20 : $0 }, as: UTF8.self)
+    }
+}
+
 extension FunctionBodyScanner.Words {
+    /// The most bytes of a name; the server cuts what is longer at a character.
+    private static let maximumNameLength = 63
+
+    fileprivate mutating func insert(name: String) {
+        names.insert(name)
+        guard name.utf8.count > Self.maximumNameLength else { return }
+        var end = name.utf8.index(name.startIndex, offsetBy: Self.maximumNameLength)
+        while end.samePosition(in: name.unicodeScalars) == nil {
+            end = name.utf8.index(before: end)
+        }
+        names.insert(String(name[..<end]))
+    }
+
     fileprivate static var opaque: Self {
         Self(behaviour: .opaque, names: [], operators: [])
     }

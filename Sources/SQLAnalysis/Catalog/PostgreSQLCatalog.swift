@@ -99,6 +99,8 @@ package struct PostgreSQLCatalog: Sendable {
     package let eventTriggerBehaviour: FunctionEffects
     /// Temporary views of any session, by name: their bodies can call functions.
     package let temporaryViews: [String: [UInt32]]
+    /// Families of the temporary tables of any session, by name: they can have triggers.
+    package let temporaryTables: [String: [UInt32]]
 
     package init(_ rows: CatalogRows) {
         var builder = CatalogBuilder(rows)
@@ -118,6 +120,7 @@ package struct PostgreSQLCatalog: Sendable {
         castBehaviour = builder.castBehaviour
         eventTriggerBehaviour = builder.eventTriggerBehaviour
         temporaryViews = builder.temporaryViews
+        temporaryTables = builder.temporaryTables
     }
 
     /// Every relation that the name may mean, over all schemas of the path.

@@ -36,6 +36,7 @@ struct WriteClosure {
     private func writeSet(
         of target: WriteTarget, path: SearchPath, noting scan: inout DependencyScan, depth: Int
     ) -> WriteSet {
+        noteTemporaryTables(target, in: &scan)
         let candidates = catalog.relations(named: target.relation, path: path)
         guard !candidates.isEmpty, !path.namesTemporarySchema, depth < 64 else {
             // Most likely a temporary table. What it sets off cannot be seen.
@@ -44,6 +45,15 @@ struct WriteClosure {
         return candidates.reduce(into: WriteSet.nothing) { writes, relation in
             writes = writes.union(
                 writeSet(of: relation, target.action, noting: &scan, depth: depth))
+        }
+    }
+
+    /// A temporary table of the session may stand before a permanent one of its name: that write
+    /// changes nothing itself, but the table's triggers and defaults may.
+    private func noteTemporaryTables(_ target: WriteTarget, in scan: inout DependencyScan) {
+        guard target.relation.schema == nil || target.relation.isTemporary else { return }
+        for family in catalog.temporaryTables[target.relation.name] ?? [] {
+            _ = closure(of: family, target.action, noting: &scan)
         }
     }
 
@@ -112,6 +122,7 @@ struct WriteClosure {
                         noting: &scan, depth: depth + 1))
             }
         }
-        return writes == .nothing ? .everything : writes
+        // A view of no table is written through its triggers and rules alone.
+        return writes
     }
 }

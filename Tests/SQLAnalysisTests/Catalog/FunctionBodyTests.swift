@@ -300,6 +300,27 @@ struct FunctionBodyTests {
         #expect(FunctionBodyReader.targets(ofSQL: text, words) == nil)
     }
 
+    @Test("Names are found as the server folds and cuts them")
+    func names() {
+        func names(_ text: String) -> Set<String> {
+            FunctionBodyScanner.words(ofText: text, isSQL: true).names
+        }
+        #expect(names("SELECT Foo(), \"Bar\"\"x\"()").isSuperset(of: ["foo", "Bar\"x"]))
+        #expect(names("SELECT ÉTÉ()").contains("ÉtÉ"))
+        let long = String(repeating: "a", count: 62) + "é"
+        #expect(names("SELECT \(long)x()").contains(String(repeating: "a", count: 62)))
+        #expect(names("SELECT a\(long)()").contains("a" + String(repeating: "a", count: 62)))
+    }
+
+    @Test("A string that may end elsewhere hides what follows")
+    func strings() {
+        func behaviour(_ text: String) -> FunctionBehaviour {
+            FunctionBodyScanner.words(ofText: text, isSQL: true).behaviour
+        }
+        #expect(behaviour(#"SELECT '\' || f() || '\'"#) == .opaque)
+        #expect(behaviour(#"SELECT E'\'' || '\d+' || $$\'$$"#) == [])
+    }
+
     @Test("Arguments come from the definition: their defaults run, and they can be assigned")
     func definitions() throws {
         let body = "BEGIN a := 1; SELECT 1, 2 INTO a, b; INSERT INTO audit VALUES (a); END"
@@ -363,6 +384,22 @@ struct FunctionBodyTests {
         #expect(try writes() == Self.families(["logged", "audit"]))
         let mutated = try Mutant.$scoped.withValue(.triggersIgnored) { try writes() }
         #expect(mutated == Self.families(["logged"]))
+    }
+
+    @Test("A temporary table that hides a permanent one has triggers of its own")
+    func temporaryTables() throws {
+        let catalog = Self.catalog("BEGIN DELETE FROM audit; RETURN NEW; END") { rows in
+            rows.classes.append(
+                .init(
+                    oid: 40_060, name: "stamped", namespace: SampleCatalog.temporary, kind: "r",
+                    isTemporary: true))
+            rows.triggers.append(.init(relation: 40_060, function: 60_000, events: .insert))
+        }
+        func writes(_ sql: String) throws -> WriteSet { try Self.profile(sql, catalog).writeSet }
+        #expect(
+            try writes("INSERT INTO stamped VALUES (1)") == Self.families(["stamped", "audit"]))
+        #expect(try writes("INSERT INTO public.stamped VALUES (1)") == Self.families(["stamped"]))
+        #expect(try writes("INSERT INTO pg_temp.stamped VALUES (1)") == .everything)
     }
 
     @Test("DO and CALL are seen through where their code is")
