@@ -87,14 +87,15 @@ let package = Package(
         .target(
             name: "ProxyServer",
             dependencies: [
-                "Session", "Operations", "Upstream", "ProxyConfiguration", "ResultCache",
-                "Telemetry", nioCore, nioPosix, logging, lifecycle,
+                "CLibPQ", "Session", "Operations", "Upstream", "PostgresWire",
+                "ProxyConfiguration", "ResultCache", "Telemetry", nioCore, nioPosix, logging,
+                lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
         .executableTarget(
             name: "mynah",
             dependencies: [
-                "ProxyServer", "ProxyConfiguration", logging,
+                "ProxyServer", "ProxyConfiguration", "PostgresWire", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 

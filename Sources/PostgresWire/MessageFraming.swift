@@ -6,6 +6,12 @@ package struct MessageFrame: Sendable {
     /// The whole message, tag and length included: what is forwarded.
     package let bytes: ByteBuffer
 
+    /// `bytes` must be one whole message with this tag.
+    package init(tag: UInt8, bytes: ByteBuffer) {
+        self.tag = tag
+        self.bytes = bytes
+    }
+
     /// The message without tag and length: what is decoded. Shares storage with `bytes`.
     package var body: ByteBuffer {
         var body = bytes

@@ -35,9 +35,23 @@ package struct CachePolicy: Sendable, Equatable {
     }
 
     func decision(tables: [(name: String, schema: String)], query: String) -> Decision {
-        for rule in rules where rule.matches(tables: tables, query: query) {
-            return Decision(cache: rule.cache, ttl: rule.ttl.isSet ? rule.ttl.value : defaultTTL)
+        guard let index = firstMatch(tables: tables, query: query) else {
+            return Decision(cache: true, ttl: defaultTTL)
         }
-        return Decision(cache: true, ttl: defaultTTL)
+        let rule = rules[index]
+        return Decision(cache: rule.cache, ttl: rule.ttl.isSet ? rule.ttl.value : defaultTTL)
+    }
+
+    /// The rule that decides, by its number in the file and in the file's words; nil where none
+    /// matches.
+    package func matchingRule(readSet: [Relation], query: String) -> String? {
+        let tables = readSet.map { (name: $0.name, schema: $0.schema) }
+        guard let index = firstMatch(tables: tables, query: query) else { return nil }
+        let words = rules[index].tomlText.split(separator: "\n").joined(separator: ", ")
+        return "number \(index + 1): \(words)"
+    }
+
+    private func firstMatch(tables: [(name: String, schema: String)], query: String) -> Int? {
+        rules.firstIndex { $0.matches(tables: tables, query: query) }
     }
 }

@@ -12,6 +12,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case cacheTTL = "cache.ttl"
     case cacheMaximumEntry = "cache.max_entry"
     case cacheSingleFlight = "cache.single_flight"
+    case cacheVerify = "cache.verify"
     case limitsClientConnections = "limits.max_client_connections"
     case limitsStartupTimeout = "limits.startup_timeout"
     case limitsMessage = "limits.max_message"
@@ -37,7 +38,9 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
         case .listenAddress, .listenMetrics: .listen
         case .upstreamURL, .upstreamConnectTimeout: .upstream
         case .sqliteReaders, .sqliteLockTimeout, .sqliteExternalWriteCheck: .sqlite
-        case .cacheEnabled, .cacheMemory, .cacheTTL, .cacheMaximumEntry, .cacheSingleFlight: .cache
+        case .cacheEnabled, .cacheMemory, .cacheTTL, .cacheMaximumEntry, .cacheSingleFlight,
+            .cacheVerify:
+            .cache
         case .limitsClientConnections, .limitsStartupTimeout, .limitsMessage, .limitsWriteBuffer,
             .limitsDrainTimeout:
             .limits

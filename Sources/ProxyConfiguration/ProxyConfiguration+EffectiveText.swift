@@ -50,6 +50,7 @@ extension ProxyConfiguration {
         case .cacheTTL: return (policy.defaultTTL ?? .zero).tomlText
         case .cacheMaximumEntry: return TOMLText.quoted(cache.maximumEntry.description)
         case .cacheSingleFlight: return "\(cache.singleFlight)"
+        case .cacheVerify: return cache.verifiedShare == 0 ? "0" : "\(cache.verifiedShare)"
         case .limitsClientConnections: return "\(limits.clientConnections)"
         case .limitsStartupTimeout: return limits.startupTimeout.tomlText
         case .limitsMessage: return TOMLText.quoted(limits.message.description)
@@ -73,7 +74,8 @@ extension ProxyConfiguration.UpstreamDatabase {
 }
 
 extension CacheRule {
-    fileprivate var tomlText: String {
+    /// Its keys as they could stand in the file, one a line.
+    var tomlText: String {
         var text = ""
         if !tables.isEmpty {
             text += "tables = \(TOMLText.array(tables))\n"

@@ -198,6 +198,7 @@ extension ProxyConfiguration.Cache {
                 allowed: "no more than cache.memory, which is \"\(memory)\"")
         }
         singleFlight = try reader.bool(.cacheSingleFlight) ?? true
+        verifiedShare = try reader.share(.cacheVerify) ?? 0
     }
 }
 

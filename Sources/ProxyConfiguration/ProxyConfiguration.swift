@@ -47,6 +47,8 @@ package struct ProxyConfiguration: Sendable, Equatable {
         package var maximumEntry: ByteCount
         /// Whether identical misses share one upstream execution.
         package var singleFlight: Bool
+        /// The share of hits, from 0 to 1, that are also run in the database and compared.
+        package var verifiedShare: Double
     }
 
     package struct Limits: Sendable, Equatable {

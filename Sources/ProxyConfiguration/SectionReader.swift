@@ -86,6 +86,17 @@ struct SectionReader {
         return integer
     }
 
+    /// A number from 0 to 1, whole or not.
+    func share(_ key: ConfigurationKey) throws(ConfigurationError) -> Double? {
+        guard let value = table?[key.name] else { return nil }
+        guard let share = value.double ?? value.int.map(Double.init), (0...1).contains(share)
+        else {
+            throw error(
+                key, "found \(Self.describe(value))", allowed: "a number from 0 to 1, such as 0.01")
+        }
+        return share
+    }
+
     func byteCount(
         _ key: ConfigurationKey, in range: ClosedRange<ByteCount>
     ) throws(ConfigurationError) -> ByteCount? {

@@ -184,6 +184,13 @@ extension CacheShard {
         _ = discardIfDead(Unmanaged.passUnretained(reply), now: now, releasing: &released)
     }
 
+    /// Removes `reply` if it is still in the table, whatever it is worth.
+    mutating func remove(_ reply: CachedReply, releasing released: inout ReleasedReplies) {
+        guard reply.place != .outside else { return }
+        counters.removals += 1
+        discard(Unmanaged.passUnretained(reply), releasing: &released)
+    }
+
     mutating func removeAll(releasing released: inout ReleasedReplies) {
         while let pointer = main.tail ?? small.tail {
             counters.removals += 1

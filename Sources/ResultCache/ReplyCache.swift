@@ -112,6 +112,25 @@ package final class ReplyCache: Sendable {
         return found
     }
 
+    /// How things stand with the entry under exactly `key`; like `peek`, without effects.
+    package func standing(
+        of key: UnsafeRawBufferPointer, hash: UInt64, now: UInt64
+    ) -> EntryStanding {
+        let found = shard(of: hash).pointee.state.withLock {
+            $0.find(key, hash: hash)?.takeUnretainedValue()
+        }
+        guard let found else { return .none }
+        if found.isInvalidated { return .invalidated }
+        if found.isExpired(at: now) { return .expired }
+        return found.isCurrent ? .current(found) : .writerInFlight(found)
+    }
+
+    /// Drops `reply` if it is still in the cache.
+    package func remove(_ reply: CachedReply) {
+        var released = ReleasedReplies()
+        shard(of: reply.hash).pointee.state.withLock { $0.remove(reply, releasing: &released) }
+    }
+
     /// Stores a complete and good reply, copying `key`, `rowDescription` and `body`.
     ///
     /// `lease` must have been captured before the first byte of the query was sent. `expiry` is

@@ -89,8 +89,9 @@ package enum SettingChange: Hashable, Sendable {
     /// under the names `role`, `session_authorization`, `timezone`). The name is lower-case, the
     /// value is the statement's own list of constants, in one canonical spelling.
     case set(name: String, value: String)
-    /// SET LOCAL name TO …: until the transaction ends.
-    case setLocal(name: String)
+    /// SET LOCAL name TO …: until the transaction ends. The value is nil where it is not a list of
+    /// constants.
+    case setLocal(name: String, value: String? = nil)
     /// RESET name, SET name TO DEFAULT.
     case reset(name: String)
     case resetAll
@@ -218,4 +219,12 @@ package protocol StatementAnalyzer: Sendable {
 
     /// The version of the catalog that fresh profiles for `database` are made from.
     func catalogVersion(database: String) -> UInt64
+
+    /// A relation that the identifier of a family stands for, to call it by a name; nil where the
+    /// identifier is all that is known.
+    func relation(_ identifier: RelationIdentifier, database: String) -> Relation?
+}
+
+extension StatementAnalyzer {
+    package func relation(_ identifier: RelationIdentifier, database: String) -> Relation? { nil }
 }

@@ -24,11 +24,12 @@ enum CacheKeyWriter {
     /// The key of a simple Query of one statement: it shares the entry of the same text executed
     /// without parameters and with all results as text.
     static func writeSimple(
-        query: ByteBufferView, identity: SessionIdentity, into key: inout ByteBuffer
+        query: ByteBufferView, identity: SessionIdentity, parseIdentity: SessionIdentity? = nil,
+        into key: inout ByteBuffer
     ) {
         key.clear()
         key.writeInteger(identity.number)
-        key.writeInteger(identity.number)
+        key.writeInteger((parseIdentity ?? identity).number)
         key.writeInteger(UInt32(query.count))
         key.writeBytes(query)
         key.writeInteger(UInt16(0))

@@ -83,9 +83,9 @@ extension ClientSession {
         guard profile.statements.count == 1 else { return .bypass(.multipleStatements) }
         if case .transaction = statement.kind { return .bypass(nil) }
         if let reason = statement.bypassReason { return .bypass(reason) }
+        _ = noteSettingsRead(by: profile)
         if let reason = bypassReason { return .bypass(reason) }
-        // The key does not hold the values of settings with a dot in their names.
-        if !statement.settingsRead.isEmpty { return .bypass(.sessionState) }
+        if !settings.custom.knows(statement.settingsRead) { return .bypass(.sessionState) }
         if let openSegment, openSegment.steps.contains(where: { $0.kind != .read }) {
             return .bypass(.mixedSegment)
         }

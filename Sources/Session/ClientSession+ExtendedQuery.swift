@@ -193,10 +193,12 @@ extension ClientSession {
                 walk.isAnswered = false
                 return false
             }
-            let (hash, reply) = keyScratch.withUnsafeReadableBytes { key in
+            let (hash, found) = keyScratch.withUnsafeReadableBytes { key in
                 let hash = ReplyCache.hash(key)
                 return (hash, services.cache.lookup(key, hash: hash, now: now))
             }
+            var reply = found
+            if let found, verifies(found, text: statement.query) { reply = nil }
             walk.isBound = true
             walk.boundBy = frame
             walk.boundReply = reply
@@ -277,7 +279,7 @@ extension ClientSession {
     private func definedStatement(
         _ frame: MessageFrame, _ walk: SegmentWalk
     ) throws(PostgresError) -> PreparedStatement? {
-        if let unnamed = statements[""], unnamed.parseIdentity == identity,
+        if let unnamed = statements[""], unnamed.parseIdentity == parseIdentity,
             unnamed.parseMessage == frame.bytes
         {
             return unnamed
@@ -290,7 +292,7 @@ extension ClientSession {
                     && !walk.defined.contains { $0.name == message.statement })
         else { return nil }
         return PreparedStatement(
-            message, bytes: frame.bytes, identity: identity, upstreamState: .notPrepared)
+            message, bytes: frame.bytes, identity: parseIdentity, upstreamState: .notPrepared)
     }
 
     private func send(_ answers: [SegmentAnswer]) {
@@ -330,11 +332,17 @@ extension ClientSession {
     private func shareFlight(
         of walk: SegmentWalk, end: MessageFrame
     ) throws(PostgresError) -> Bool {
-        guard bypassReason == nil, walk.binds == 1, let missing = walk.missing, leadingFlight == nil
+        guard bypassReason == nil, walk.binds == 1, let missing = walk.missing,
+            leadingFlight == nil, verification == nil
         else { return false }
         guard try updateProfile(of: missing.statement, holding: end),
             let profile = missing.statement.profile
         else { return false }
+        if noteSettingsRead(by: profile) { return try answerCollected(endedBy: end) }
+        if needsProbe(before: profile) {
+            probeSettings(holding: end)
+            return false
+        }
         guard
             case .fill(let lease, _) = fillDecision(
                 for: profile, text: missing.statement.query, bindTail: missing.bindTail)

@@ -10,6 +10,11 @@ extension ClientSession {
 
     /// Forwards one message of the open segment, opening one where there is none.
     func forwardExtended(_ frame: MessageFrame) throws(PostgresError) {
+        var frame = frame
+        if frame.tag == FrontendTag.parse {
+            guard let parse = try explaining(parse: frame) else { return }
+            frame = parse
+        }
         let segment = currentOpenSegment()
         guard services.analyses else {
             passExtended(frame)
@@ -72,14 +77,15 @@ extension ClientSession {
         let isSettled =
             unsettledSegments == 0 && settings.isKnown && !segment.changesParseContext
         let statement: PreparedStatement
-        if let replaced, message.statement.isEmpty, isSettled, replaced.parseIdentity == identity,
+        if let replaced, message.statement.isEmpty, isSettled,
+            replaced.parseIdentity == parseIdentity,
             replaced.parseMessage == frame.bytes
         {
             statement = replaced
             statement.isFaithful = true
         } else {
             statement = PreparedStatement(
-                message, bytes: frame.bytes, identity: isSettled ? identity : .unknown,
+                message, bytes: frame.bytes, identity: isSettled ? parseIdentity : .unknown,
                 upstreamState: .prepared)
             statement.replaced = message.statement.isEmpty ? nil : replaced
         }
@@ -149,7 +155,7 @@ extension ClientSession {
         of statement: PreparedStatement, holding frame: MessageFrame
     ) throws(PostgresError) -> Bool {
         if let profile = statement.profile, profile.catalogVersion == catalogCell.current,
-            statement.profileIdentity == identity, identity != .unknown
+            statement.profileIdentity == parseIdentity, parseIdentity != .unknown
         {
             return true
         }
@@ -162,7 +168,7 @@ extension ClientSession {
                 of: statement.query, parameterTypes: statement.parameterTypes, holding: frame)
         else { return false }
         statement.profile = profile
-        statement.profileIdentity = identity
+        statement.profileIdentity = parseIdentity
         return true
     }
 
@@ -178,10 +184,11 @@ extension ClientSession {
             return nil
         }
         services.metrics.cacheMisses.increment()
+        let hash = keyScratch.withUnsafeReadableBytes(ReplyCache.hash)
         return ReplyCapture(
-            key: copyOfKey(), hash: keyScratch.withUnsafeReadableBytes(ReplyCache.hash),
-            lease: lease, timeToLive: timeToLive, limit: services.entryLimit,
-            flight: flight)
+            key: copyOfKey(), hash: hash, lease: lease, timeToLive: timeToLive,
+            limit: services.entryLimit, flight: flight,
+            verification: takeVerification(key: keyScratch, hash: hash))
     }
 
     private func boundFillDecision(
@@ -274,6 +281,7 @@ extension ClientSession {
         let segment = currentOpenSegment()
         openSegment = nil
         hasWaitedForFlight = false
+        verification = nil
         leadingFlight?.finish(.leaderFailed)
         leadingFlight = nil
         try attachLink(before: [])

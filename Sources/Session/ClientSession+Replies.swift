@@ -25,6 +25,10 @@ extension ClientSession: UpstreamLinkDelegate {
     /// is passed on, as a server does when a setting changes. Nothing has been sent yet: what is
     /// about to be was judged with the settings of old.
     private func take(_ greeting: UpstreamGreeting) throws(PostgresError) {
+        if settings.forgetCustom() {
+            abandonCaptures()
+            refreshIdentity()
+        }
         let fresh = Self.settings(of: greeting)
         guard fresh != settings.login else { return }
         abandonCaptures()
@@ -292,6 +296,9 @@ extension ClientSession: UpstreamLinkDelegate {
             if case .discardAll = change { isBoundToLink = false }
         }
         if segment.endedBySavepointRollback { settings.rolledBackToSavepoint() }
+        if segment.hasFailed, segment.steps.contains(where: \.isSetting) {
+            settings.changeFailed()
+        }
         if segment.steps.contains(where: \.taintsSession) {
             settings.taint()
             hasProbed = false
@@ -317,6 +324,7 @@ extension ClientSession: UpstreamLinkDelegate {
             services.metrics.fillsRejected.increment()
             return
         }
+        guard replacesEntry(capture) else { return }
         let now = MonotonicClock.now
         let expiry =
             capture.timeToLive.map { now.addingReportingOverflow($0) }
@@ -383,9 +391,23 @@ extension ClientSession: UpstreamLinkDelegate {
 extension ClientSession {
     /// Whether the session's state has to be asked for, and can be, before a read can be looked up.
     var canProbe: Bool {
-        settings.isTainted && !hasProbed && transaction.isIdleUpstream && ledger.isEmpty
+        (settings.isTainted && !hasProbed || settings.custom.mustAsk)
+            && transaction.isIdleUpstream && ledger.isEmpty
             && openSegment == nil && services.isServingFromCache
             && services.upstream.settingsProbe != nil
+    }
+
+    /// Learns from a statement's profile which settings its answer depends on: they are part of the
+    /// session's identity from here on. True where that has changed it, so that the statement has
+    /// to be looked up again.
+    func noteSettingsRead(by profile: QueryProfile) -> Bool {
+        guard profile.statements.count == 1, profile.statements[0].isCacheable,
+            !profile.statements[0].settingsRead.isEmpty,
+            settings.need(profile.statements[0].settingsRead)
+        else { return false }
+        let before = identity
+        refreshIdentity()
+        return identity != before
     }
 
     func needsProbe(before profile: QueryProfile) -> Bool {
@@ -394,20 +416,27 @@ extension ClientSession {
 
     /// Asks the server for its settings; `frame` is looked at again when they are there.
     func probeSettings(holding frame: MessageFrame) {
-        guard let query = services.upstream.settingsProbe else { return }
-        hasProbed = true
+        guard let all = services.upstream.settingsProbe else { return }
+        let names = settings.custom.unknown
+        let question = CustomSettings.question(for: names)
+        let asksAll = settings.isTainted || question == nil
+        let query = [asksAll ? all : nil, question].compactMap(\.self)
+            .joined(separator: " UNION ALL ")
+        if asksAll { hasProbed = true }
         // Ahead of a BEGIN that the upstream has not been sent: the answer holds for the block too.
         connectLink()
         pendingProbe = suspend(.upstream, holding: frame)
-        sendAbsorbed(query, probe: ProbedSettings())
+        sendAbsorbed(query, probe: ProbedSettings(customNames: names))
     }
 
     private func settle(_ probe: ProbedSettings, _ segment: ForwardedSegment) {
         let values = probe.values()
         if !segment.hasFailed, values[ProbedSettings.temporaryObjectsRow] == "f" {
             settings.probed(values)
-            refreshIdentity()
         }
+        let custom = segment.hasFailed ? [:] : CustomSettings.values(in: values)
+        settings.answered(probe.customNames, custom)
+        refreshIdentity()
         guard let number = pendingProbe else { return }
         pendingProbe = nil
         resume(number)

@@ -142,7 +142,7 @@ extension ClientSession {
             statement.upstreamState = .prepared
             statement.isFaithful =
                 unsettledSegments == 0 && !(openSegment?.changesParseContext ?? false)
-                && identity != .unknown && statement.parseIdentity == identity
+                && parseIdentity != .unknown && statement.parseIdentity == parseIdentity
         }
         sendUpstream(statement.parseMessage)
     }
@@ -214,6 +214,10 @@ extension ClientSession {
 }
 
 extension StatementProfile {
+    var isSetting: Bool {
+        if case .setting = kind { true } else { false }
+    }
+
     /// Whether the server-side session may afterwards hold what a new connection would not.
     var bindsSessionToLink: Bool {
         switch kind {

@@ -37,11 +37,14 @@ extension ClientSession {
 
     private func answerFromMemory(_ query: ByteBufferView) -> Bool {
         let start = MonotonicClock.now
-        CacheKeyWriter.writeSimple(query: query, identity: identity, into: &keyScratch)
+        CacheKeyWriter.writeSimple(
+            query: query, identity: identity, parseIdentity: parseIdentity, into: &keyScratch)
         let reply = keyScratch.withUnsafeReadableBytes { key in
             services.cache.lookup(key, hash: ReplyCache.hash(key), now: start)
         }
-        guard let reply, reply.rowDescription != nil else { return false }
+        guard let reply, reply.rowDescription != nil,
+            !verifies(reply, text: String(decoding: query, as: UTF8.self))
+        else { return false }
         output.append(reply.rowDescriptionAndBody)
         transaction.answeredFromMemory()
         output.buffer.writeReadyForQuery(transaction.visibleStatus)
@@ -78,6 +81,11 @@ extension ClientSession {
     private func forwardQuery(
         _ frame: MessageFrame, _ query: ByteBufferView
     ) throws(PostgresError) {
+        if let statement = ExplainCommand.statement(in: query) {
+            guard let explained = try explaining(query: statement, holding: frame) else { return }
+            try queryReceived(explained)
+            return
+        }
         guard services.analyses else {
             try sendQuery(frame, profile: nil, capture: nil)
             return
@@ -88,6 +96,11 @@ extension ClientSession {
             return
         }
         guard let profile = profile(of: text, parameterTypes: [], holding: frame) else { return }
+        if noteSettingsRead(by: profile), ledger.isEmpty, openSegment == nil, bypassReason == nil,
+            answerFromMemory(query)
+        {
+            return
+        }
         if needsProbe(before: profile) {
             probeSettings(holding: frame)
             return
@@ -97,16 +110,22 @@ extension ClientSession {
             if let reason { services.metrics.bypass(reason) }
             try sendQuery(frame, profile: profile, capture: nil)
         case .fill(let lease, let timeToLive):
-            CacheKeyWriter.writeSimple(query: query, identity: identity, into: &keyScratch)
+            CacheKeyWriter.writeSimple(
+                query: query, identity: identity, parseIdentity: parseIdentity, into: &keyScratch)
             let hash = keyScratch.withUnsafeReadableBytes(ReplyCache.hash)
-            switch joinFlight(lease: lease, hash: hash, holding: frame) {
+            let verification = takeVerification(key: keyScratch, hash: hash)
+            // What is to be compared is this session's own execution.
+            let flight =
+                verification == nil
+                ? joinFlight(lease: lease, hash: hash, holding: frame) : .runs(nil)
+            switch flight {
             case .waits:
                 return
             case .runs(let flight):
                 services.metrics.cacheMisses.increment()
                 let capture = ReplyCapture(
                     key: copyOfKey(), hash: hash, lease: lease, timeToLive: timeToLive,
-                    limit: services.entryLimit, flight: flight)
+                    limit: services.entryLimit, flight: flight, verification: verification)
                 try sendQuery(frame, profile: profile, capture: capture)
             }
         }
@@ -116,6 +135,7 @@ extension ClientSession {
         _ frame: MessageFrame, profile: QueryProfile?, capture: ReplyCapture?
     ) throws(PostgresError) {
         hasWaitedForFlight = false
+        verification = nil
         let statements = profile?.statements ?? []
         try attachLink(before: statements)
         let segment = ForwardedSegment(

@@ -59,6 +59,8 @@ final class ClientSession {
     var identity: SessionIdentity = .unknown
     /// The upstream is a standby; as of the last look at the settings.
     private var serverIsStandby = false
+    /// The identity without dotted settings, which say nothing of what a text means.
+    var parseIdentity: SessionIdentity = .unknown
     /// What names are resolved with, until the settings change.
     private var knownContext: ResolutionContext?
     /// Outstanding segments that do more than read: what they change is not known yet.
@@ -88,6 +90,10 @@ final class ClientSession {
     var hasWaitedForFlight = false
     var leadingFlight: Flight?
     var flightDeadline: Scheduled<Void>?
+
+    // Hits that are checked against the database.
+    var hitSampler = HitSampler()
+    var verification: HitVerification?
 
     /// The settings have been asked for since they became unknown.
     var hasProbed = false
@@ -135,7 +141,10 @@ final class ClientSession {
         where SessionSettings.tracked.contains(status.name.lowercased()) {
             all["reported " + status.name.lowercased()] = status.value
         }
-        for (name, value) in greeting.settings { all[name.lowercased()] = value }
+        for (name, value) in greeting.settings
+        where !SessionSettings.withoutEffectOnAnswers.contains(name.lowercased()) {
+            all[name.lowercased()] = value
+        }
         all["session_user"] = greeting.sessionUser
         return all
     }
@@ -151,10 +160,15 @@ final class ClientSession {
             level.contains("read") && level.contains("committed") ? .readCommitted : .serializable
         guard settings.isKnown else {
             identity = .unknown
+            parseIdentity = .unknown
             return
         }
-        identity = services.identities.identity(
+        parseIdentity = services.identities.identity(
             of: .init(database: database, user: startup.user, settings: settings.current))
+        identity = parseIdentity
+        guard settings.custom.hasKnown else { return }
+        identity = services.identities.identity(
+            of: .init(database: database, user: startup.user, settings: settings.identifying))
     }
 
     /// What names are resolved with now.

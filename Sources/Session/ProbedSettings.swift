@@ -11,7 +11,13 @@ final class ProbedSettings {
     /// Far more than the rows of the probe take.
     private static let limit = 64 * 1024
 
+    /// The dotted settings that were asked for.
+    let customNames: [String]
     private var rows = ByteBuffer()
+
+    init(customNames: [String] = []) {
+        self.customNames = customNames
+    }
 
     /// Takes whole or partial DataRow messages.
     func append(_ bytes: ByteBuffer) {

@@ -20,10 +20,12 @@ final class ReplyCapture {
     /// Set once CommandComplete has been captured.
     private(set) var isComplete = false
     let flight: Flight?
+    /// The hit that this reply is to be compared with.
+    let verification: HitVerification?
 
     init(
         key: ByteBuffer, hash: UInt64, lease: FillLease, timeToLive: UInt64?, limit: Int,
-        flight: Flight?
+        flight: Flight?, verification: HitVerification? = nil
     ) {
         self.key = key
         self.hash = hash
@@ -31,6 +33,7 @@ final class ReplyCapture {
         self.timeToLive = timeToLive
         self.limit = limit
         self.flight = flight
+        self.verification = verification
     }
 
     var isLive: Bool { abandonedFor == nil }

@@ -3,7 +3,7 @@ import Synchronization
 /// Who asks and with what settings: everything outside the statement that its answer depends on,
 /// as one number.
 ///
-/// Two sessions have the same identity exactly if all of that is equal, byte for byte. Numbers are
+/// Two sessions have the same identity only if all of that is equal, byte for byte. Numbers are
 /// never used again while the process lives.
 struct SessionIdentity: Hashable {
     let number: UInt64
@@ -15,7 +15,12 @@ struct SessionIdentity: Hashable {
 /// Gives identities their numbers. Shared by all sessions, guarded by its own mutex; consulted when
 /// a session starts or its settings change, never for a statement.
 package final class SessionIdentityTable: Sendable {
-    private let numbers = Mutex<[Components: UInt64]>([:])
+    private struct State {
+        var numbers: [Components: UInt64] = [:]
+        var last: UInt64 = 0
+    }
+
+    private let state = Mutex(State())
     private let capacity: Int
 
     struct Components: Hashable {
@@ -29,14 +34,15 @@ package final class SessionIdentityTable: Sendable {
         self.capacity = capacity
     }
 
-    /// The identity of `components`; `.unknown` where the table is full.
+    /// The identity of `components`. A table that is full forgets all of them: who comes again is
+    /// then someone else, and finds nothing of what was stored for them.
     func identity(of components: Components) -> SessionIdentity {
-        numbers.withLock { numbers in
-            if let number = numbers[components] { return SessionIdentity(number: number) }
-            guard numbers.count < capacity else { return .unknown }
-            let number = UInt64(numbers.count + 1)
-            numbers[components] = number
-            return SessionIdentity(number: number)
+        state.withLock { state in
+            if let number = state.numbers[components] { return SessionIdentity(number: number) }
+            if state.numbers.count >= capacity { state.numbers.removeAll() }
+            state.last += 1
+            state.numbers[components] = state.last
+            return SessionIdentity(number: state.last)
         }
     }
 }

@@ -29,6 +29,8 @@ package final class SessionServices: Sendable {
     private let currentMessageLimit: Atomic<Int>
     private let currentEntryLimit: Atomic<Int>
     private let sharing: Atomic<Bool>
+    /// The bits of `SessionOptions.verifiedShare`.
+    private let currentVerifiedShare: Atomic<UInt64>
     private let currentOptionsVersion: Atomic<UInt64>
 
     package init(
@@ -53,6 +55,7 @@ package final class SessionServices: Sendable {
         currentMessageLimit = Atomic(options.maximumMessage)
         currentEntryLimit = Atomic(options.maximumEntry)
         sharing = Atomic(options.sharesFlights)
+        currentVerifiedShare = Atomic(options.verifiedShare.bitPattern)
         currentOptionsVersion = Atomic(0)
     }
 
@@ -66,6 +69,7 @@ package final class SessionServices: Sendable {
             currentMessageLimit.store(newValue.maximumMessage, ordering: .relaxed)
             currentEntryLimit.store(newValue.maximumEntry, ordering: .relaxed)
             sharing.store(newValue.sharesFlights, ordering: .relaxed)
+            currentVerifiedShare.store(newValue.verifiedShare.bitPattern, ordering: .relaxed)
             currentOptionsVersion.add(1, ordering: .sequentiallyConsistent)
             if !newValue.isCacheEnabled { cache.removeAll() }
         }
@@ -79,6 +83,11 @@ package final class SessionServices: Sendable {
 
     /// Whether identical misses wait for one upstream execution.
     var sharesFlights: Bool { sharing.load(ordering: .relaxed) }
+
+    /// The share of hits that are verified, from 0 to 1.
+    var verifiedShare: Double {
+        Double(bitPattern: currentVerifiedShare.load(ordering: .relaxed))
+    }
 
     /// Grows with every change of the options.
     var optionsVersion: UInt64 { currentOptionsVersion.load(ordering: .sequentiallyConsistent) }
@@ -101,10 +110,15 @@ package struct SessionOptions: Sendable {
     package var sharesFlights: Bool
     /// Whether, and for how long, the reply of a cacheable statement may be stored.
     package var policy: @Sendable (_ readSet: [Relation], _ query: String) -> CacheDecision
+    /// The rule that `policy` follows for such a statement, in words; nil where none matches.
+    package var matchingRule: @Sendable (_ readSet: [Relation], _ query: String) -> String?
+    /// The share of hits, from 0 to 1, that are also run upstream and compared.
+    package var verifiedShare: Double
 
     package init(
         isCacheEnabled: Bool, maximumEntry: Int, maximumMessage: Int, startupTimeout: TimeAmount,
-        sharesFlights: Bool = true,
+        sharesFlights: Bool = true, verifiedShare: Double = 0,
+        matchingRule: @escaping @Sendable ([Relation], String) -> String? = { _, _ in nil },
         policy: @escaping @Sendable ([Relation], String) -> CacheDecision
     ) {
         self.isCacheEnabled = isCacheEnabled
@@ -112,6 +126,8 @@ package struct SessionOptions: Sendable {
         self.maximumMessage = maximumMessage
         self.startupTimeout = startupTimeout
         self.sharesFlights = sharesFlights
+        self.verifiedShare = verifiedShare
+        self.matchingRule = matchingRule
         self.policy = policy
     }
 }

@@ -18,6 +18,10 @@ struct SessionSettings {
     private(set) var isTaintedUntilTransactionEnd = false
     /// A SET has been confirmed in the running transaction, whatever the values are by now.
     private var hasChanges = false
+    /// What SET LOCAL hides until the transaction ends: the value, or that there is none.
+    private var hidden: [String: String?] = [:]
+    /// The settings with a dot in their names.
+    private(set) var custom = CustomSettings()
 
     init(login: [String: String]) {
         self.login = login
@@ -66,12 +70,24 @@ struct SessionSettings {
     /// Notes a change that the server has confirmed.
     mutating func confirmed(_ change: SettingChange) {
         switch change {
+        case .set(let name, let value) where CustomSettings.includes(name):
+            custom.set(name, to: value, isLocal: false)
+        case .setLocal(let name, let value) where CustomSettings.includes(name):
+            if let value {
+                custom.set(name, to: value, isLocal: true)
+            } else {
+                custom.setLocally(name)
+            }
+        case .reset(let name) where CustomSettings.includes(name):
+            custom.reset(name)
         case .set(let name, let value):
+            hidden[name] = nil
             set(name, to: value)
-        case .setLocal(let name):
-            if !Self.isWithoutEffect(name) { isTaintedUntilTransactionEnd = true }
+        case .setLocal(let name, let value):
+            setLocal(name, to: value)
         case .reset(let name):
-            guard !Self.isWithoutEffect(name) else { return }
+            guard !Self.withoutEffectOnAnswers.contains(name) else { return }
+            hidden[name] = nil
             if Self.tracked.contains(name), name != Self.authorization {
                 current[name] = login[name]
                 hasChanges = true
@@ -79,19 +95,23 @@ struct SessionSettings {
                 isTainted = true
             }
         case .resetAll:
+            custom.resetAll()
             // RESET ALL leaves role and session authorization alone.
             let kept = ["role", "session_authorization"].map { ($0, current[$0]) }
             current = login
             hasChanges = true
             for (name, value) in kept { current[name] = value }
+            hidden = hidden.filter { $0.key == "role" }
         case .discardAll:
+            custom.discardAll()
             current = login
             committed = login
+            hidden = [:]
             isTainted = false
             isTaintedUntilTransactionEnd = false
             hasChanges = false
         case .unknown:
-            isTainted = true
+            taint()
         }
     }
 
@@ -100,7 +120,7 @@ struct SessionSettings {
     private static let authorization = "session_authorization"
 
     private mutating func set(_ name: String, to value: String) {
-        if Self.isWithoutEffect(name) { return }
+        if Self.withoutEffectOnAnswers.contains(name) { return }
         guard Self.tracked.contains(name), name != Self.authorization else {
             isTainted = true
             return
@@ -111,10 +131,28 @@ struct SessionSettings {
         current[name] = "=" + value
     }
 
-    /// A dotted name is an extension's or the application's own: only functions that are never
-    /// answered from memory can read it.
-    private static func isWithoutEffect(_ name: String) -> Bool {
-        withoutEffectOnAnswers.contains(name) || name.contains(".")
+    private mutating func setLocal(_ name: String, to value: String?) {
+        if Self.withoutEffectOnAnswers.contains(name) { return }
+        guard let value, Self.tracked.contains(name), name != Self.authorization else {
+            isTaintedUntilTransactionEnd = true
+            return
+        }
+        if hidden[name] == nil { hidden[name] = .some(current[name]) }
+        hasChanges = true
+        current[name] = "=" + value
+    }
+
+    /// These have become needed by an answer; true where one of them was not before.
+    mutating func need(_ names: Set<String>) -> Bool { custom.need(names) }
+
+    /// What sessions of one identity have in common.
+    var identifying: [String: String] {
+        current.merging(custom.identifying) { _, custom in custom }
+    }
+
+    /// A statement with a SET in it has failed.
+    mutating func changeFailed() {
+        custom.changeFailed()
     }
 
     /// Notes a value that the server reported by ParameterStatus.
@@ -128,18 +166,22 @@ struct SessionSettings {
     /// Notes state that cannot be followed (opaque statements, temporary tables).
     mutating func taint() {
         isTainted = true
+        custom.distrust()
     }
 
     mutating func rolledBackToSavepoint() {
+        custom.rolledBackToSavepoint()
         if mayBeReverted { isTaintedUntilTransactionEnd = true }
     }
 
     /// The transaction that the confirmed changes belong to has ended; nil: unknown how.
     mutating func transactionEnded(committed didCommit: Bool?) {
+        custom.transactionEnded(committed: didCommit)
         if mayBeReverted {
             switch didCommit {
             case true?:
                 if isTaintedUntilTransactionEnd { isTainted = true }
+                for (name, value) in hidden { current[name] = value }
                 committed = current
             case false?:
                 current = committed
@@ -150,6 +192,15 @@ struct SessionSettings {
         }
         isTaintedUntilTransactionEnd = false
         hasChanges = false
+        hidden = [:]
+    }
+
+    /// The server-side session is a new one: what its dotted settings are is not known. True where
+    /// that was known of the one before.
+    mutating func forgetCustom() -> Bool {
+        let wasKnown = custom.hasKnown
+        custom.reconnected()
+        return wasKnown
     }
 
     /// The server-side session is a new one: nothing was set in it yet.
@@ -157,6 +208,11 @@ struct SessionSettings {
         login = newLogin
         committed = newLogin
         current = newLogin
+    }
+
+    /// The server has told these dotted settings, while no transaction was running.
+    mutating func answered(_ names: [String], _ values: [String: CustomSettings.Value]) {
+        custom.answered(names, values)
     }
 
     /// All settings have been read from the server itself.

@@ -45,6 +45,18 @@ extension ProxyMetrics {
         text.counter(
             "mynah_flights_shared_total",
             help: "Misses that shared another session's upstream execution.", flightsShared.value)
+        text.counter(
+            "mynah_cache_verified_total",
+            help: "Hits checked against the database (cache.verify) and found the same.",
+            cacheVerified.value)
+        text.counter(
+            "mynah_cache_verify_mismatch_total",
+            help: "Hits checked against the database that differed; none is expected.",
+            cacheVerifyMismatch.value)
+        text.counter(
+            "mynah_cache_verify_inconclusive_total",
+            help: "Hits chosen to be checked that could not be: written meanwhile, for one.",
+            cacheVerifyInconclusive.value)
         text.histogram(
             "mynah_hit_duration_seconds",
             help: "Time to answer a statement from memory.", hitLatency.snapshot())

@@ -20,6 +20,13 @@ package final class ProxyMetrics: Sendable {
     /// From the request's arrival to its reply's hand-over to the socket.
     package let hitLatency = LatencyHistogram()
 
+    /// Sampled hits that the database has answered alike.
+    package let cacheVerified = Counter()
+    /// Sampled hits that the database has answered differently, though nothing they depend on moved.
+    package let cacheVerifyMismatch = Counter()
+    /// Sampled hits that could not be compared: written meanwhile, or the reply was not to be kept.
+    package let cacheVerifyInconclusive = Counter()
+
     // The database's side.
     /// Statements sent upstream on behalf of clients.
     package let upstreamQueries = Counter()

@@ -172,7 +172,9 @@ class MynahServer:
         rules: list[dict[str, object]] | None = None,
         listen: dict[str, object] | None = None,
         sqlite: dict[str, object] | None = None,
+        environment: dict[str, str] | None = None,
     ):
+        self.environment = environment or {}
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mynah-e2e-"))
         self.port = free_port()
         self.metrics_port = free_port()
@@ -216,7 +218,7 @@ class MynahServer:
             self.process = subprocess.Popen(
                 [str(MYNAH_BINARY), "serve", "--config", str(self.configuration)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.directory,
-                start_new_session=True,
+                start_new_session=True, env={**os.environ, **self.environment},
             )
         return self
 
@@ -294,7 +296,7 @@ def toml(table: dict[str, object]) -> list[str]:
             return "true" if value else "false"
         if isinstance(value, list):
             return "[" + ", ".join(literal(item) for item in value) + "]"
-        if isinstance(value, int):
+        if isinstance(value, (int, float)):
             return str(value)
         return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -11,7 +11,9 @@ from caching import warm
 
 COUNTERS = [
     "mynah_cache_hits_total", "mynah_cache_misses_total", "mynah_cache_bypass_total",
-    "mynah_cache_evictions_total", "mynah_cache_invalidations_total", "mynah_upstream_queries_total",
+    "mynah_cache_verified_total", "mynah_cache_verify_mismatch_total",
+    "mynah_cache_verify_inconclusive_total", "mynah_cache_evictions_total",
+    "mynah_cache_invalidations_total", "mynah_upstream_queries_total",
 ]
 GAUGES = ["mynah_cache_entries", "mynah_cache_bytes", "mynah_client_connections"]
 

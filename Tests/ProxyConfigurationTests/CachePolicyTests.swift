@@ -103,4 +103,21 @@ struct CachePolicyTests {
                 == .init(cache: true, ttl: .seconds(300)))
         #expect(policy.decision(readSet: [], query: "\nselect 1").cache == false)
     }
+
+    @Test("The rule that decides is named by its number and its own words")
+    func matchingRule() throws {
+        let policy = try policy(
+            """
+            [[rule]]
+            tables = ["planes"]
+            cache = false
+            [[rule]]
+            tables = ["flights"]
+            ttl = "30s"
+            """)
+        #expect(
+            policy.matchingRule(readSet: [relation("flights")], query: "select 1")
+                == "number 2: tables = [\"flights\"], cache = true, ttl = \"30s\"")
+        #expect(policy.matchingRule(readSet: [relation("airports")], query: "select 1") == nil)
+    }
 }

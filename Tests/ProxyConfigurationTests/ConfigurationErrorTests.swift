@@ -30,7 +30,7 @@ struct ConfigurationErrorTests {
         #expect(
             try message("[cache]\nenabled = true\nmemroy = \"1GB\"") == """
                 proxy.conf:4: cache.memroy: unknown key; allowed keys here: enabled, memory, ttl, \
-                max_entry, single_flight (did you mean "memory"?)
+                max_entry, single_flight, verify (did you mean "memory"?)
                 """)
         #expect(
             try message("[log]\ncolour = 1") == """
@@ -126,6 +126,13 @@ struct ConfigurationErrorTests {
                 proxy.conf:2: sqlite.readers: found the integer 0; allowed: a whole number from 1 \
                 to 64
                 """)
+        for (text, found) in [("2", "the integer 2"), ("\"often\"", "\"often\"")] {
+            #expect(
+                try message("cache.verify = \(text)") == """
+                    proxy.conf:2: cache.verify: found \(found); allowed: a number from 0 to 1, \
+                    such as 0.01
+                    """)
+        }
         #expect(
             try message("sqlite.readers = 1.5").contains("found the floating-point number 1.5"))
         #expect(

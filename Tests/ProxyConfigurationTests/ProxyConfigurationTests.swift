@@ -88,6 +88,7 @@ struct ProxyConfigurationTests {
             ttl = "0"
             max_entry = "64kB"
             single_flight = false
+            verify = 0.01
             [limits]
             max_client_connections = 7
             startup_timeout = "3s"
@@ -119,7 +120,7 @@ struct ProxyConfigurationTests {
             configuration.cache
                 == .init(
                     isEnabled: false, memory: .gigabytes(1), maximumEntry: .kilobytes(64),
-                    singleFlight: false))
+                    singleFlight: false, verifiedShare: 0.01))
         #expect(configuration.policy == CachePolicy())
         #expect(
             configuration.limits

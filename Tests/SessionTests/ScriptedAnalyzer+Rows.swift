@@ -5,7 +5,7 @@ import SQLAnalysis
 /// are integers of four bytes, but `name` is text.
 extension ScriptedAnalyzer {
     private static func keys(in sql: String) -> [(column: String, operands: [KeyOperand])] {
-        sql.split(separator: " ").filter { $0.contains("=") }.map { word in
+        sql.split(separator: " ").filter { $0.dropFirst().dropLast().contains("=") }.map { word in
             let parts = word.split(separator: "=")
             let column = String(parts[0])
             let type: KeyType = column == "name" ? .text : .integer(width: 4)

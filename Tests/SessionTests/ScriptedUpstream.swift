@@ -124,8 +124,8 @@ extension ByteBuffer {
     }
 }
 
-/// Knows `SELECT … t`, `UPDATE t`, `DDL`, `DO`, transaction control and SET. The keys of rows are
-/// words such as `id=1,$2`: see `ScriptedAnalyzer+Rows`.
+/// Knows `SELECT … t`, `SELECT … tenant`, `SET app.tenant x`, `UPDATE t`, `DDL`, `DO`, transaction
+/// control and SET. The keys of rows are words such as `id=1,$2`: see `ScriptedAnalyzer+Rows`.
 final class ScriptedAnalyzer: StatementAnalyzer {
     static let table = Relation(identifier: RelationIdentifier("t"), name: "t", schema: "public")
     private let version = Mutex<UInt64>(0)
@@ -146,9 +146,7 @@ final class ScriptedAnalyzer: StatementAnalyzer {
     private static func profile(_ sql: String) -> StatementProfile {
         switch sql.split(separator: " ").first {
         case "SELECT":
-            StatementProfile(
-                kind: .read, readSet: [table], dependencies: dependencies(in: sql),
-                bypassReason: nil, hasTimeTypedParameters: false)
+            read(sql)
         case "UPDATE":
             StatementProfile(
                 kind: .write, writeSet: .relations([table.identifier: pins(in: sql)]))
@@ -166,10 +164,28 @@ final class ScriptedAnalyzer: StatementAnalyzer {
             StatementProfile(kind: .harmless)
         case "BEGIN":
             StatementProfile(kind: .transaction(.begin(isolation: nil)))
+        case "SET" where sql.contains("app.tenant"):
+            StatementProfile(kind: .setting(tenant(sql)))
         case "SET":
             StatementProfile(kind: .setting(.set(name: "search_path", value: sql)))
         default:
             .opaque(.unparsed)
         }
+    }
+
+    /// What mentions `tenant` depends on `app.tenant`.
+    private static func read(_ sql: String) -> StatementProfile {
+        var profile = StatementProfile(
+            kind: .read, readSet: [table], dependencies: dependencies(in: sql),
+            bypassReason: nil, hasTimeTypedParameters: false)
+        if sql.contains("tenant") { profile.settingsRead = ["app.tenant"] }
+        return profile
+    }
+
+    /// `SET app.tenant x` and `SET LOCAL app.tenant x`.
+    private static func tenant(_ sql: String) -> SettingChange {
+        let value = String(sql.split(separator: " ").last ?? "")
+        return sql.contains("LOCAL")
+            ? .setLocal(name: "app.tenant", value: value) : .set(name: "app.tenant", value: value)
     }
 }

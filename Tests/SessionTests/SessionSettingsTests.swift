@@ -30,6 +30,30 @@ struct SessionSettingsTests {
         #expect(settings.current == login)
     }
 
+    @Test("a SET LOCAL to a constant is followed, and hides a SET until the transaction ends")
+    func setLocalToConstant() {
+        var settings = SessionSettings(login: login)
+        settings.confirmed(.set(name: "role", value: "alice"))
+        settings.confirmed(.setLocal(name: "role", value: "bob"))
+        settings.confirmed(.setLocal(name: "timezone", value: "Asia/Tokyo"))
+        #expect(settings.isKnown)
+        #expect(settings.current["role"] == "=bob")
+        #expect(settings.current["timezone"] == "=Asia/Tokyo")
+        settings.transactionEnded(committed: true)
+        #expect(settings.isKnown)
+        #expect(settings.current["role"] == "=alice")
+        #expect(settings.current["timezone"] == "UTC")
+        settings.confirmed(.setLocal(name: "role", value: "bob"))
+        settings.confirmed(.set(name: "role", value: "carol"))
+        settings.transactionEnded(committed: false)
+        #expect(settings.current["role"] == "=alice")
+        settings.confirmed(.setLocal(name: "role", value: "bob"))
+        settings.confirmed(.set(name: "role", value: "carol"))
+        settings.transactionEnded(committed: true)
+        #expect(settings.current == settings.committed)
+        #expect(settings.current["role"] == "=carol")
+    }
+
     @Test("a rolled-back savepoint after a SET leaves the settings unknown, for good if it commits")
     func savepoint() {
         var settings = SessionSettings(login: login)

@@ -143,6 +143,15 @@ package struct PostgreSQLCatalog: Sendable {
         return all.filter { path.includes(schema: $0.schema, qualifiedWith: name.schema) }
     }
 
+    /// The member after which the family is named. Looks through all relations: not for every
+    /// statement.
+    package func representative(ofFamily family: UInt32) -> Relation? {
+        for namesakes in relations.values {
+            if let relation = namesakes.first(where: { $0.oid == family }) { return relation }
+        }
+        return nil
+    }
+
     package func functions(for use: FunctionUse, path: SearchPath) -> [Function] {
         (functions[use.name] ?? []).filter {
             path.includes(schema: $0.schema, qualifiedWith: use.schema)

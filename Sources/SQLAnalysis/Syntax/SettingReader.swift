@@ -19,8 +19,9 @@ struct SettingReader {
         case "VAR_SET_DEFAULT":
             return .setting(isLocal ? .setLocal(name: name) : .reset(name: name))
         case "VAR_SET_VALUE":
-            if isLocal { return .setting(.setLocal(name: name)) }
-            guard let value = value(of: name, fields["args"]) else { return .setting(.unknown) }
+            let value = value(of: name, fields["args"])
+            if isLocal { return .setting(.setLocal(name: name, value: value)) }
+            guard let value else { return .setting(.unknown) }
             return .setting(.set(name: name, value: value))
         default: return .setting(.unknown)
         }
@@ -125,10 +126,13 @@ struct SettingReader {
         guard let value = args[1].fields(of: "A_Const").flatMap(text) else {
             // asyncpg restores this one with a parameter, whenever it has looked types up; it
             // changes no answer, whatever its value.
-            return setting.lowercased() == "jit" ? .set(name: "jit", value: "") : .unknown
+            if setting.lowercased() == "jit" { return .set(name: "jit", value: "") }
+            // A parameter's value is not part of the text, but what it is given to is.
+            return isLocal && isParameter(args[1])
+                ? .setLocal(name: setting.lowercased()) : .unknown
         }
         return isLocal
-            ? .setLocal(name: setting.lowercased())
+            ? .setLocal(name: setting.lowercased(), value: value)
             : .set(name: setting.lowercased(), value: value)
     }
 
@@ -145,6 +149,11 @@ struct SettingReader {
             call["args"]?.elements?.allSatisfy { $0.fields(of: "A_Const") != nil } ?? false
         default: false
         }
+    }
+
+    private func isParameter(_ argument: SyntaxTree) -> Bool {
+        let inner = argument.fields(of: "TypeCast")?["arg"] ?? argument
+        return inner.fields(of: "ParamRef") != nil
     }
 
     private func boolean(_ argument: SyntaxTree) -> Bool? {

@@ -421,7 +421,9 @@ struct SessionProfileTests {
             ("reset role", .reset(name: "role")),
             ("set session authorization x", .set(name: "session_authorization", value: "x")),
             ("set session authorization default", .reset(name: "session_authorization")),
-            ("set local work_mem = '1MB'", .setLocal(name: "work_mem")),
+            ("set local work_mem = '1MB'", .setLocal(name: "work_mem", value: "1MB")),
+            ("set local App.Tenant to 7", .setLocal(name: "app.tenant", value: "7")),
+            ("set local role to default", .setLocal(name: "role")),
             ("set x to default", .reset(name: "x")), ("reset x", .reset(name: "x")),
             ("reset all", .resetAll), ("discard all", .discardAll),
             (
@@ -435,8 +437,12 @@ struct SessionProfileTests {
             ),
             (
                 "select pg_catalog.set_config('search_path', 'a', true)",
-                .setLocal(name: "search_path")
+                .setLocal(name: "search_path", value: "a")
             ),
+            ("select set_config('app.tenant', $1, true)", .setLocal(name: "app.tenant")),
+            ("select set_config('app.tenant', $1::text, true)", .setLocal(name: "app.tenant")),
+            ("select set_config('app.tenant', lower('A'), true)", .unknown),
+            ("select set_config('app.tenant', null, true)", .unknown),
             ("select set_config('a', $1, false)", .unknown),
             ("select set_config('jit', $1, false)", .set(name: "jit", value: "")),
             (

@@ -88,6 +88,11 @@ final class CatalogSlot: Sendable {
             parameterTypes: question.parameterTypes, catalogVersion: snapshot.lease.sum)
     }
 
+    /// A name for a family, from the newest catalog known; whether it is fresh makes no difference.
+    func relation(ofFamily family: UInt32) -> Relation? {
+        state.withLock { $0.snapshot }?.catalog.representative(ofFamily: family)?.relation
+    }
+
     // MARK: Waiting
 
     func wait(

@@ -67,6 +67,11 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
         cells.cell(.catalog(database: database)).current
     }
 
+    package func relation(_ identifier: RelationIdentifier, database: String) -> Relation? {
+        guard let family = UInt32(identifier.rawValue) else { return nil }
+        return catalogs.withLock { $0[database] }?.relation(ofFamily: family)
+    }
+
     package func profile(
         of sql: String, parameterTypes: [UInt32], context: ResolutionContext,
         completion: @escaping @Sendable (QueryProfile) -> Void
