@@ -64,7 +64,7 @@ extension ClientSession {
         clientEncodingIsUTF8 && settings.current["reported server_encoding"] == "UTF8"
     }
 
-    private var clientEncodingIsUTF8: Bool {
+    var clientEncodingIsUTF8: Bool {
         let name = settings.current["reported client_encoding"] ?? "UTF8"
         return name == "UTF8" || name == "UNICODE"
     }
