@@ -157,6 +157,9 @@ class SQLiteFaults(MynahFaults):
 class PostgresFaults(MynahFaults):
     """What befalls a server and the way to it."""
 
+    # Seconds for which replies are held back, from and to.
+    delays = (0.005, 0.25)
+
     def __init__(
         self, mynah: MynahServer, schema: Schema, chance: random.Random,
         server: PostgresServer, relay: FaultRelay,
@@ -186,7 +189,7 @@ class PostgresFaults(MynahFaults):
     def on_the_way(self, kind: str, step: str) -> Callable[[], bool]:
         def inflict() -> bool:
             return self.relay.inflict(Fault(
-                kind, step, after=self.chance.randrange(200), seconds=self.chance.uniform(0.005, 0.25),
+                kind, step, after=self.chance.randrange(200), seconds=self.chance.uniform(*self.delays),
             ))
 
         return inflict
