@@ -142,7 +142,10 @@ class Campaign:
         names += [schema.list_table(half) for half in range(2)]
         with RawSession.connect(self.mynah.port) as session:
             for name in names:
-                warm(self.mynah, lambda: session.query(f"SELECT * FROM {name}"), 20)
+                try:
+                    warm(self.mynah, lambda: session.query(f"SELECT * FROM {name}"), 20)
+                except AssertionError as never:
+                    raise AssertionError(f"{name}: {never}; Mynah's log: {self.mynah.log()}") from None
 
     def final_lists(self, rows: list[tuple[int, str]]) -> dict[int, tuple[int, ...]]:
         return {key: tuple(map(int, text.split(","))) for key, text in rows}
