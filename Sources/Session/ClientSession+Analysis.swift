@@ -158,8 +158,9 @@ extension ClientSession {
     /// A CancelRequest for a statement that waits for another session's execution of it.
     func cancelWaitingStatement() {
         guard wait == .flight else { return }
-        if transaction.visibleStatus != .idle {
+        if transaction.visibleStatus != .idle || heldFrame?.tag == FrontendTag.flush {
             // The block must fail, and in the server too: the statement runs and is cancelled there.
+            // So does one that a Flush asked for: what follows up to its Sync is then skipped.
             flightEnded(waitNumber)
             link?.cancelRunningStatement()
             return

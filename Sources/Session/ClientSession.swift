@@ -392,8 +392,9 @@ final class ClientSession {
     /// A CancelRequest for this session has arrived.
     func cancelRequested() {
         guard !isClosed else { return }
-        if wait == .flight {
-            // Nothing has been sent upstream: the statement ends here.
+        if wait == .flight, ledger.isEmpty {
+            // Nothing has been sent upstream: the statement ends here. With earlier replies owed it
+            // is not the one that runs, and its error would overtake them.
             cancelWaitingStatement()
         } else if !ledger.isEmpty {
             link?.cancelRunningStatement()

@@ -1,0 +1,44 @@
+"""What one process saw: its reads, writes and transactions, in a file until all have ended."""
+
+import array
+import pathlib
+import pickle
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from history_listappend import Transaction
+from history_monotone import Read, Write
+
+
+@dataclass
+class Recorder:
+    values: array.array = field(default_factory=lambda: array.array("q"))
+    writes: list[Write] = field(default_factory=list)
+    transactions: list[Transaction] = field(default_factory=list)
+    anomalies: list[str] = field(default_factory=list)   # seen by the process itself
+    failures: list[str] = field(default_factory=list)    # what should not happen at all
+    counts: Counter = field(default_factory=Counter)
+
+    def saw(self, start: int, end: int, values: Iterable[tuple[int, int]]) -> None:
+        for key, value in values:
+            self.values.extend((start, end, key, value))
+
+    def reads(self) -> Iterator[Read]:
+        numbers = iter(self.values)
+        return map(Read._make, zip(numbers, numbers, numbers, numbers))
+
+    def merge(self, other: "Recorder") -> None:
+        self.values.extend(other.values)
+        self.writes += other.writes
+        self.transactions += other.transactions
+        self.anomalies += other.anomalies
+        self.failures += other.failures
+        self.counts += other.counts
+
+    def save(self, path: pathlib.Path) -> None:
+        path.write_bytes(pickle.dumps(self))
+
+    @staticmethod
+    def load(path: pathlib.Path) -> "Recorder":
+        return pickle.loads(path.read_bytes())
