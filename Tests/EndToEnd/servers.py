@@ -157,6 +157,8 @@ class MynahServer:
         cache: dict[str, object] | None = None,
         rules: list[dict[str, object]] | None = None,
         listen: dict[str, object] | None = None,
+        log: dict[str, object] | None = None,
+        environment: dict[str, str] | None = None,
     ):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mynah-e2e-"))
         self.port = free_port()
@@ -170,6 +172,8 @@ class MynahServer:
             "metrics": f"127.0.0.1:{self.metrics_port}",
             **(listen or {}),
         }
+        self.log_settings = log or {}
+        self.environment = environment or {}
         self.process: subprocess.Popen | None = None
 
     @property
@@ -186,6 +190,8 @@ class MynahServer:
     def configuration_text(self) -> str:
         lines = ["[listen]", *toml(self.listen), "", "[upstream]", *toml({"url": self.upstream})]
         lines += ["", "[cache]", *toml(self.cache)]
+        if self.log_settings:
+            lines += ["", "[log]", *toml(self.log_settings)]
         for rule in self.rules:
             lines += ["", "[[rule]]", *toml(rule)]
         return "\n".join(lines) + "\n"
@@ -198,7 +204,7 @@ class MynahServer:
             self.process = subprocess.Popen(
                 [str(MYNAH_BINARY), "serve", "--config", str(self.configuration)],
                 stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.directory,
-                start_new_session=True,
+                start_new_session=True, env={**os.environ, **self.environment},
             )
         return self
 
