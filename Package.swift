@@ -104,7 +104,7 @@ let package = Package(
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
         .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", nioCore]),
         .testTarget(name: "SQLAnalysisTests", dependencies: ["SQLAnalysis", "Telemetry"]),
-        .testTarget(name: "ResultCacheTests", dependencies: ["ResultCache", nioCore]),
+        .testTarget(name: "ResultCacheTests", dependencies: ["ResultCache", "Mutants", nioCore]),
         .testTarget(name: "ProxyConfigurationTests", dependencies: ["ProxyConfiguration"]),
         .testTarget(
             name: "UpstreamTests",

@@ -12,6 +12,12 @@ package enum CellName: Hashable, Sendable {
     case catalog(database: String)
     /// Every row of one relation family.
     case all(database: String, relation: String)
+    /// The rows of one relation family, for those who read it by the values of `columns`: moved by
+    /// each write that may touch rows of which these values are not known. Several columns are one
+    /// composite key; what is keyed by them in another order has another name.
+    ///
+    /// A single value's cell has no name: see `KeyedColumns`.
+    case wide(database: String, relation: String, columns: [String])
 }
 
 extension CellName {

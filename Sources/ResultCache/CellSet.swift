@@ -26,6 +26,11 @@ package struct CellSet: Hashable, Sendable {
         return CellSet(cells + other.cells)
     }
 
+    /// These cells and some more.
+    package func union(_ more: [VersionCell]) -> CellSet {
+        more.isEmpty ? self : CellSet(cells + more)
+    }
+
     /// The right to store what a query sent after this call answers, or nil if a writer is in
     /// flight on any of the cells.
     ///

@@ -22,23 +22,36 @@ package final class CellTable: Sendable {
 
     private let capacity: Int
     private let state = Mutex(State())
+    private let keyCells: KeyCellTable
 
-    /// - Parameter capacity: how many relations can have a cell of their own; about 64 bytes and
-    ///   a dictionary slot each, taken when first named.
-    package init(capacity: Int = 1 << 16) {
+    /// - Parameters:
+    ///   - capacity: how many cells there can be for relations, and for the columns by which they
+    ///     are read; about 64 bytes and a dictionary slot each, taken when first named.
+    ///   - keyCells: how many cells the values of keyed columns share; 8 bytes each, of which the
+    ///     system provides the pages that are used. Rounded up to a power of two.
+    package init(capacity: Int = 1 << 16, keyCells: Int = 1 << 20) {
         self.capacity = max(0, capacity)
+        self.keyCells = KeyCellTable(size: keyCells)
     }
+
+    /// The cell that a key with this hash shares with all others of that hash, and some more: what
+    /// two keys have in common can only invalidate too much.
+    func keyCell(hash: Int) -> VersionCell { keyCells[hash] }
 
     /// The cell of `name`. From any thread.
     ///
-    /// When `capacity` relations have cells, a further relation gets its database's `schema` cell,
+    /// When `capacity` cells are taken, a further relation gets its database's `schema` cell,
     /// for its readers and its writers alike: its writes then invalidate the whole database, too
     /// much but never too little. A name that has its own cell keeps it. `schema` and `catalog`
     /// always get one: there are two per database.
     package func cell(_ name: CellName) -> VersionCell {
         state.withLock { state in
             if let cell = state.cells[name] { return cell }
-            guard case .all(let database, _) = name else { return Self.add(name, to: &state) }
+            let database: String
+            switch name {
+            case .schema, .catalog: return Self.add(name, to: &state)
+            case .all(let ofRelation, _), .wide(let ofRelation, _, _): database = ofRelation
+            }
             guard state.relationCells < capacity else {
                 state.overflows += 1
                 let top = CellName.schema(database: database)

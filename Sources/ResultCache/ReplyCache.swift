@@ -1,3 +1,4 @@
+import Mutants
 import NIOCore
 import Synchronization
 
@@ -120,6 +121,7 @@ package final class ReplyCache: Sendable {
         lease: FillLease, expiry: UInt64, now: UInt64
     ) -> StoreOutcome {
         let shard = shard(of: hash)
+        let lease = Mutant.noRecheckAtFill.isActive ? lease.cells.capture() ?? lease : lease
         let rowDescriptionLength = rowDescription?.readableBytes ?? 0
         let length = CachedReply.blockLength(
             cells: lease.cells.count, key: key.count, rowDescription: rowDescriptionLength,

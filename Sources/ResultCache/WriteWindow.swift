@@ -1,3 +1,4 @@
+import Mutants
 import Synchronization
 
 /// The time from just before a commit can take effect upstream until its outcome is known.
@@ -21,10 +22,13 @@ package final class WriteWindow: Sendable {
     package static let maximumPerCell = 1 << (VersionCell.writerBits - 1)
 
     package let cells: CellSet
+    /// False only under a mutant.
+    private let isCounted: Bool
     private let isClosed = Atomic(false)
 
-    private init(cells: CellSet) {
+    private init(cells: CellSet, isCounted: Bool = true) {
         self.cells = cells
+        self.isCounted = isCounted
     }
 
     /// Counts a writer on each cell. Returns nil, with nothing counted, if a cell already has
@@ -34,6 +38,7 @@ package final class WriteWindow: Sendable {
     }
 
     static func open(_ cells: CellSet, maximumPerCell: Int) -> WriteWindow? {
+        if Mutant.noWritersCount.isActive { return WriteWindow(cells: cells, isCounted: false) }
         for (index, cell) in cells.cells.enumerated() {
             if cell.addWriter() > UInt64(maximumPerCell) {
                 // Nothing was sent, so this is an abort of the cells counted so far.
@@ -49,6 +54,8 @@ package final class WriteWindow: Sendable {
     package func close(_ outcome: Outcome) {
         let wasClosed = isClosed.exchange(true, ordering: .sequentiallyConsistent)
         precondition(!wasClosed, "a write window was closed twice")
+        if !isCounted { for cell in cells.cells { _ = cell.addWriter() } }
+        let outcome = Mutant.noBumpAtClose.isActive ? .aborted : outcome
         // One cell after the other is enough: each cell keeps its writer until its own version
         // has grown, so an entry that depends on several is dead from open to the last of them.
         switch outcome {

@@ -7,8 +7,21 @@ import SQLAnalysis
 struct BoundPortal {
     let statement: PreparedStatement
     let profile: QueryProfile?
+    /// What its statement may change with the parameters that it was bound to, where that is less
+    /// than the profile says.
+    let boundWrites: WriteSet?
     /// Whether it was certain what the names meant.
     let isResolved: Bool
+
+    /// The statements that it executes, at most one; nil where that is not known.
+    var statements: [StatementProfile]? {
+        guard let profile else { return nil }
+        guard let boundWrites, var statement = profile.statements.first else {
+            return profile.statements
+        }
+        statement.writeSet = boundWrites
+        return [statement]
+    }
 }
 
 /// The unnamed portal where its Bind was answered from memory, at a Flush, and it has not been

@@ -58,7 +58,7 @@ extension ClientSession {
         return String(validating: query, as: UTF8.self)
     }
 
-    private var clientEncodingIsUTF8: Bool {
+    var clientEncodingIsUTF8: Bool {
         let name = settings.current["reported client_encoding"] ?? "UTF8"
         return name == "UTF8" || name == "UNICODE"
     }
@@ -68,8 +68,11 @@ extension ClientSession {
         QueryProfile(statements: [.opaque(.unparsed)], catalogVersion: 0)
     }
 
-    /// Decides at a miss, before the query is sent.
-    func fillDecision(for profile: QueryProfile, text: String) -> FillDecision {
+    /// Decides at a miss, before the query is sent. `bindTail` is what follows the names in the
+    /// Bind message, where there is one.
+    func fillDecision(
+        for profile: QueryProfile, text: String, bindTail: ByteBuffer? = nil
+    ) -> FillDecision {
         guard let statement = profile.statements.first else { return .bypass(nil) }
         guard profile.statements.count == 1 else { return .bypass(.multipleStatements) }
         if case .transaction = statement.kind { return .bypass(nil) }
@@ -80,7 +83,8 @@ extension ClientSession {
         }
         let plan = FillPlan.plan(for: profile, text: text, database: database, services: services)
         guard case .store(let timeToLive) = plan.decision else { return .bypass(.rule) }
-        guard let lease = plan.cells.capture() else { return .bypass(.writerInFlight) }
+        let cells = plan.cells(bindTail: bindTail, textIsUTF8: clientEncodingIsUTF8)
+        guard let lease = cells.capture() else { return .bypass(.writerInFlight) }
         // The read set is only as good as the catalog that it was found with. Looked at after the
         // capture: a later change moves the schema cell and spoils the lease.
         guard catalogCell.current == profile.catalogVersion else {

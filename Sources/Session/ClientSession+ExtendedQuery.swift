@@ -149,7 +149,8 @@ extension ClientSession {
         var isBound = false
         var boundBy: MessageFrame?
         /// The one Bind whose answer is not there, where it is the only one.
-        var missing: (statement: PreparedStatement, key: ByteBuffer, hash: UInt64)?
+        var missing:
+            (statement: PreparedStatement, key: ByteBuffer, hash: UInt64, bindTail: ByteBuffer)?
         var binds = 0
     }
 
@@ -201,7 +202,7 @@ extension ClientSession {
             walk.boundReply = reply
             if reply == nil {
                 walk.isAnswered = false
-                if walk.missing == nil { walk.missing = (statement, copyOfKey(), hash) }
+                if walk.missing == nil { walk.missing = (statement, copyOfKey(), hash, body) }
             }
             answerScratch.append(.bindComplete)
         case FrontendTag.describe:
@@ -334,7 +335,9 @@ extension ClientSession {
         guard try updateProfile(of: missing.statement, holding: end),
             let profile = missing.statement.profile
         else { return false }
-        guard case .fill(let lease, _) = fillDecision(for: profile, text: missing.statement.query)
+        guard
+            case .fill(let lease, _) = fillDecision(
+                for: profile, text: missing.statement.query, bindTail: missing.bindTail)
         else { return false }
         keyScratch = missing.key
         switch joinFlight(lease: lease, hash: missing.hash, holding: end) {

@@ -125,9 +125,18 @@ extension ClientSession {
         }
         if ledger.owe(takeBindItem()) {
             portals[portal] = BoundPortal(
-                statement: statement, profile: statement.profile, isResolved: isResolved)
+                statement: statement, profile: statement.profile,
+                boundWrites: boundWrites(of: statement, bindTail: body), isResolved: isResolved)
         }
         sendUpstream(frame.bytes)
+    }
+
+    /// What a portal may change with its parameters; nil where that does not depend on them.
+    private func boundWrites(of statement: PreparedStatement, bindTail: ByteBuffer) -> WriteSet? {
+        guard let writes = statement.statementProfile?.writeSet, writes.namesParameters else {
+            return nil
+        }
+        return writes.bound(to: BoundParameters(bindTail, textIsUTF8: clientEncodingIsUTF8))
     }
 
     private func takeBindItem() -> ReplyLedger.Item {
@@ -178,7 +187,8 @@ extension ClientSession {
     private func boundFillDecision(
         _ statement: PreparedStatement, _ profile: QueryProfile, _ bindTail: ByteBuffer
     ) -> FillDecision {
-        var decision = fillDecision(for: profile, text: statement.query)
+        var decision = fillDecision(
+            for: profile, text: statement.query, bindTail: bindTail)
         if case .fill = decision {
             if statement.parseIdentity == .unknown || !statement.isFaithful {
                 decision = .bypass(.sessionState)
@@ -233,9 +243,10 @@ extension ClientSession {
             // A portal made by SQL (DECLARE) may run anything that its statement does.
             let bound = portals[portal]
             let profile = bound?.profile ?? unparsedProfile
-            for statement in profile.statements { segment.append(statement) }
+            let statements = bound?.statements ?? profile.statements
+            for statement in statements { segment.append(statement) }
             try openWindows(
-                for: profile.statements, profile: profile, in: segment,
+                for: statements, profile: profile, in: segment,
                 isResolved: bound?.isResolved ?? false)
             if segment.changesParseContext { try prepareAll(endingEachWithSync: false) }
             if let statement = bound?.statement, statement.mentionsDeallocation {

@@ -154,7 +154,9 @@ extension ClientSession: UpstreamLinkDelegate {
 
     /// Settles a segment that has not run and will not.
     func release(_ segment: ForwardedSegment) {
-        for window in segment.windows { services.coordinator.close(window, committed: false) }
+        for window in segment.windows {
+            services.coordinator.close(window, committed: false, processID: linkKey?.processID)
+        }
         segment.windows.removeAll()
         if segment.isUnsettled { unsettledSegments -= 1 }
         if segment.isUnresolved { unresolvedSegments -= 1 }
@@ -263,8 +265,10 @@ extension ClientSession: UpstreamLinkDelegate {
                 nanoseconds: MonotonicClock.now - segment.startedAt)
         }
         let isCommitted = !segment.isProvenAborted && !segment.leftBlockOpen(status)
+        if segment.hasUnopenedWindow { try? openWindow(catalogVersion: 0, in: segment) }
         for window in segment.windows {
-            services.coordinator.close(window, committed: isCommitted)
+            services.coordinator.close(
+                window, committed: isCommitted, processID: linkKey?.processID)
         }
         segment.windows.removeAll()
         if segment.isUnsettled {

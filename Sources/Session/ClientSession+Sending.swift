@@ -1,3 +1,4 @@
+import Mutants
 import NIOCore
 import PostgresWire
 import ResultCache
@@ -44,9 +45,20 @@ extension ClientSession {
             transaction.sent(statement, catalogVersion: profile.catalogVersion)
         }
         guard mayCommit else { return }
+        if Mutant.windowAfterCommit.isActive {
+            segment.hasUnopenedWindow = true
+            return
+        }
+        try openWindow(catalogVersion: profile.catalogVersion, in: segment)
+    }
+
+    /// A window over all that the transaction may have changed so far.
+    func openWindow(
+        catalogVersion: UInt64, in segment: ForwardedSegment
+    ) throws(PostgresError) {
         let window = try services.coordinator.open(
             transaction.writes, database: database,
-            catalogVersion: transaction.writesCatalogVersion ?? profile.catalogVersion)
+            catalogVersion: transaction.writesCatalogVersion ?? catalogVersion)
         if let window { segment.windows.append(window) }
     }
 

@@ -18,6 +18,8 @@ final class ForwardedSegment {
     private(set) var hasFailed = false
     /// Windows opened before a byte that may commit was sent.
     var windows: [OpenWindow] = []
+    /// Only under a mutant: a window that is yet to be opened, too late.
+    var hasUnopenedWindow = false
     /// Replies that were captured whole, to be stored.
     var captures: [ReplyCapture] = []
     /// Setting changes confirmed by the server, in order.

@@ -1,46 +1,26 @@
 import Logging
+import Mutants
 import NIOCore
 import PostgresWire
 import ResultCache
 import SQLAnalysis
-import Synchronization
 import Telemetry
 import Upstream
 
-/// A write window as a session holds it: which coordinator opened it, and its place in order.
-final class OpenWindow: Sendable {
-    let order: UInt64
-    let window: WriteWindow
-    let database: String
-    /// Whether it covers the catalog: its end changes what other windows should have covered.
-    let coversCatalog: Bool
-
-    init(order: UInt64, window: WriteWindow, database: String, coversCatalog: Bool) {
-        self.order = order
-        self.window = window
-        self.database = database
-        self.coversCatalog = coversCatalog
-    }
+/// A write window as a session holds it.
+struct OpenWindow: Sendable {
+    let registered: RegisteredWindow
+    /// When it was opened, where that is logged: microseconds since 1970.
+    fileprivate let openedAt: UInt64?
 }
 
 /// Opens and closes the write windows of all sessions, and keeps those of unknown outcome open
 /// until there is proof (design §4, Window).
 ///
-/// Thread-safe; its mutex is held for a few dictionary operations and never while a window's
-/// owner is called.
+/// Thread-safe. What it decides is decided by its `WindowRegistry`; what is added here is the rest
+/// of the world: errors, metrics, the log, the upstream's word on sessions that were lost.
 package final class WriteCoordinator: Sendable {
-    private struct State {
-        var nextOrder: UInt64 = 1
-        /// Windows that cover named relations only, by order.
-        var narrow: Set<UInt64> = []
-        /// Catalog changes that have ended while narrow windows of the time before were open. What
-        /// those cover was decided from the old catalog (a trigger may have been added since), so
-        /// nothing may be answered from memory until they have closed as well.
-        var heldOver: [(waitingFor: Set<UInt64>, window: WriteWindow)] = []
-    }
-
-    private let state = Mutex(State())
-    private let cells: CellTable
+    let registry: WindowRegistry
     private let metrics: ProxyMetrics
     private let upstream: any Upstream
     private let logger: Logger
@@ -48,7 +28,7 @@ package final class WriteCoordinator: Sendable {
     package init(
         cells: CellTable, metrics: ProxyMetrics, upstream: any Upstream, logger: Logger
     ) {
-        self.cells = cells
+        registry = WindowRegistry(cells: cells)
         self.metrics = metrics
         self.upstream = upstream
         self.logger = logger
@@ -63,80 +43,26 @@ package final class WriteCoordinator: Sendable {
     func open(
         _ writeSet: WriteSet, database: String, catalogVersion: UInt64
     ) throws(PostgresError) -> OpenWindow? {
-        if case .nothing = writeSet { return nil }
-        let catalog = cells.cell(.catalog(database: database))
-        let schema = cells.cell(.schema(database: database))
-        let relations: [VersionCell]
-        switch writeSet {
-        case .nothing, .everything, .everythingAndCatalog:
-            relations = []
-        case .relations(let identifiers):
-            relations = identifiers.keys.map {
-                cells.cell(.all(database: database, relation: $0.rawValue))
-            }
-        }
-        // The order of a narrow window is taken before the catalog is looked at: a catalog change
-        // that is missed by the look ends later, and then waits for this window.
-        let order = state.withLock { state in
-            let order = state.nextOrder
-            state.nextOrder += 1
-            if !relations.isEmpty { state.narrow.insert(order) }
-            return order
-        }
-        var covered = relations
-        let coversCatalog = writeSet == .everythingAndCatalog
-        if coversCatalog {
-            // Roles and their memberships belong to all databases of a server.
-            covered += [catalog, cells.cell(.cluster)]
-        }
-        if relations.isEmpty || catalog.writersInFlight > 0 || catalog.current != catalogVersion {
-            covered.append(schema)
-        }
-        guard let window = WriteWindow.open(CellSet(covered)) else {
-            state.withLock { _ = $0.narrow.remove(order) }
+        guard let coverage = writeSet.coverage else { return nil }
+        guard
+            let registered = registry.open(
+                coverage, database: database, catalogVersion: catalogVersion)
+        else {
             throw PostgresError(
                 .tooManyConnections, "too many writes in flight through the proxy",
                 hint: "Retry the statement.")
         }
         metrics.writeWindows.increment()
         return OpenWindow(
-            order: order, window: window, database: database, coversCatalog: coversCatalog)
+            registered: registered,
+            openedAt: logger.logLevel <= .trace ? WallClock.microseconds : nil)
     }
 
-    /// Closes a window whose outcome is known.
-    func close(_ open: OpenWindow, committed: Bool) {
-        let finished: [WriteWindow] = state.withLock { state in
-            state.narrow.remove(open.order)
-            var finished: [WriteWindow] = []
-            for index in state.heldOver.indices.reversed() {
-                state.heldOver[index].waitingFor.remove(open.order)
-                if state.heldOver[index].waitingFor.isEmpty {
-                    finished.append(state.heldOver.remove(at: index).window)
-                }
-            }
-            return finished
-        }
-        if open.coversCatalog, committed {
-            closeCatalogChange(open)
-        } else {
-            open.window.close(committed ? .committed : .aborted)
-        }
-        for window in finished { window.close(.committed) }
-    }
-
-    /// A committed catalog change: its cells open again over the schema at once if narrow windows
-    /// are still out, so that there is no moment without one.
-    private func closeCatalogChange(_ open: OpenWindow) {
-        let schema = CellSet([cells.cell(.schema(database: open.database))])
-        let holdover = WriteWindow.open(schema)
-        open.window.close(.committed)
-        guard let holdover else { return }
-        let isHeld = state.withLock { state in
-            guard !state.narrow.isEmpty else { return false }
-            state.heldOver.append((state.narrow, holdover))
-            return true
-        }
-        if !isHeld { holdover.close(.aborted) }
+    /// Closes a window whose outcome is known. `processID` is that of the upstream session, where
+    /// it is known.
+    func close(_ open: OpenWindow, committed: Bool, processID: Int32? = nil) {
+        registry.close(open.registered, committed: committed)
+        log(open, committed ? .committed : .aborted, processID)
     }
 
     /// Keeps windows whose connection ended before their outcome was known open until the upstream
@@ -147,17 +73,39 @@ package final class WriteCoordinator: Sendable {
         logger.warning(
             "connection lost during a write: its relations are not cached until the outcome is known",
             metadata: ["database": "\(database)", "windows": "\(windows.count)"])
-        Task {
-            do {
-                try await upstream.waitUntilEnded(key, database: database)
-            } catch {
-                // Cancelled: the process is going down and its cache with it. The windows stay open.
-                return
+        if Mutant.windowReleasedWithLink.isActive {
+            for window in windows { close(window, committed: false) }
+            return
+        }
+        upstream.whenEnded(key, database: database) { [self] in
+            for window in windows {
+                registry.close(window.registered, committed: true)
+                log(window, .unknown, key?.processID)
             }
-            for window in windows { close(window, committed: true) }
             logger.notice(
                 "outcome settled: the upstream session has ended",
                 metadata: ["database": "\(database)"])
         }
+    }
+
+    // MARK: The log
+
+    private enum Outcome: String {
+        case committed, aborted, unknown
+    }
+
+    /// What an auditor needs to compare windows with what the server's own log of changes says.
+    private func log(_ window: OpenWindow, _ outcome: Outcome, _ processID: Int32?) {
+        guard let openedAt = window.openedAt else { return }
+        let registered = window.registered
+        let covers =
+            registered.coversEverything ? "*" : registered.relations.sorted().joined(separator: ",")
+        var metadata: Logger.Metadata = [
+            "database": "\(registered.database)", "order": "\(registered.order)",
+            "opened": "\(openedAt)", "closed": "\(WallClock.microseconds)",
+            "outcome": "\(outcome.rawValue)", "covers": "\(covers)",
+        ]
+        if let processID { metadata["pid"] = "\(processID)" }
+        logger.trace("write window closed", metadata: metadata)
     }
 }

@@ -26,8 +26,31 @@ package protocol Upstream: Sendable {
     /// window whose outcome is unknown.)
     func waitUntilEnded(_ key: BackendKey?, database: String) async throws
 
+    /// Calls `then` once the server-side session behind `key` is proven to have ended: never
+    /// sooner, and not at all if the process goes down first. Returns at once; `then` may be
+    /// called before that, and on any thread. Call without holding a lock.
+    func whenEnded(
+        _ key: BackendKey?, database: String, _ then: @escaping @Sendable () -> Void)
+
     /// Ends threads and connections of its own. Called once, after the last link has closed.
     func shutDown() async
+}
+
+extension Upstream {
+    /// Waits with `waitUntilEnded`, in a task of its own.
+    package func whenEnded(
+        _ key: BackendKey?, database: String, _ then: @escaping @Sendable () -> Void
+    ) {
+        Task {
+            do {
+                try await waitUntilEnded(key, database: database)
+            } catch {
+                // Cancelled: the process is going down, and nothing has been proven.
+                return
+            }
+            then()
+        }
+    }
 }
 
 /// What a client's startup message asked for, as far as the upstream must know it.
