@@ -20,7 +20,7 @@ from fuzz_program import PREPARED, Operation, Program, ProgramMaker, Statement
 from servers import MynahServer
 from wire import RawSession
 
-WINDOW = 60
+WINDOW = 40
 OPERATIONS = 200
 
 
@@ -207,7 +207,10 @@ class Run:
         self.ask_unchanged()
 
     def ask_unchanged(self) -> None:
-        """Nothing changes any more: what can be cached is, and is answered from memory."""
+        """Nothing changes any more: what can be cached is, and is answered from memory. (Errors and
+        notices are not kept.)"""
+        self.remembered = [read for read in self.remembered
+                           if not {b"E", b"N"} & {tag for tag, _ in split(read.answer)}]
         for _ in range(2):
             self.ask_again("at the end", changed=False)
         with self.mynah.counting() as delta:
