@@ -103,7 +103,8 @@ let package = Package(
         .testTarget(name: "mynahTests", dependencies: ["mynah", logging]),
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
         .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", nioCore]),
-        .testTarget(name: "SQLAnalysisTests", dependencies: ["SQLAnalysis", "Telemetry"]),
+        .testTarget(
+            name: "SQLAnalysisTests", dependencies: ["SQLAnalysis", "Telemetry", "Mutants"]),
         .testTarget(name: "ResultCacheTests", dependencies: ["ResultCache", "Mutants", nioCore]),
         .testTarget(name: "ProxyConfigurationTests", dependencies: ["ProxyConfiguration"]),
         .testTarget(

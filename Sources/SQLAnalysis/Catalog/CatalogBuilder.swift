@@ -1,3 +1,5 @@
+import Mutants
+
 /// Arranges catalog rows into the maps of `PostgreSQLCatalog`.
 struct CatalogBuilder {
     /// OIDs below are the server's own, given at initdb.
@@ -14,6 +16,7 @@ struct CatalogBuilder {
     var timeUseByType: [UInt32: PostgreSQLCatalog.TimeUse] = [:]
     var columnsAreTime: [UInt32: [String: Bool]] = [:]
     var families: [UInt32: PostgreSQLCatalog.Family] = [:]
+    var keyColumns: [UInt32: KeyColumns] = [:]
     var definitions: [UInt32: [SyntaxFacts]] = [:]
     var untrustedOperators: [String: FunctionBehaviour] = [:]
     var hasUntrustedCast = false
@@ -41,6 +44,7 @@ struct CatalogBuilder {
         joinFamilies()
         addRelations(typeReader)
         addFamilies()
+        keyColumns = KeyColumns.all(in: rows)
         for function in rows.eventTriggerFunctions {
             eventTriggerBehaviour.formUnion(behaviours[function] ?? .opaque)
         }
@@ -95,6 +99,7 @@ struct CatalogBuilder {
     // MARK: Relations
 
     private mutating func joinFamilies() {
+        if Mutant.partitionsIgnored.isActive { return }
         for link in rows.inheritance {
             let child = representative(of: link.child)
             let parent = representative(of: link.parent)
@@ -152,13 +157,12 @@ struct CatalogBuilder {
     }
 
     private mutating func addFamilies() {
-        for cascade in rows.cascades {
-            let referenced = representative(of: cascade.referenced)
-            let referencing = representative(of: cascade.referencing)
-            families[referenced, default: .init()].referencing.insert(referencing)
-            if cascade.hasAction {
-                families[referenced, default: .init()].cascades.insert(referencing)
-            }
+        for link in rows.inheritance {
+            families[representative(of: link.parent), default: .init()].isTree = true
+        }
+        addForeignKeys()
+        for relation in rows.rules + rows.triggers.map(\.relation) {
+            families[representative(of: relation), default: .init()].rewritesRows = true
         }
         for trigger in rows.triggers {
             families[representative(of: trigger.relation), default: .init()].behaviour
@@ -177,6 +181,23 @@ struct CatalogBuilder {
         for row in rows.classes where row.kind == "f" {
             families[representative(of: row.oid), default: .init()].behaviour.insert(.mayWrite)
             families[representative(of: row.oid), default: .init()].holdsForeignTable = true
+        }
+    }
+
+    private mutating func addForeignKeys() {
+        var generated: [UInt32: Set<String>] = [:]
+        for column in rows.attributes where column.isGenerated {
+            generated[column.relation, default: []].insert(column.name)
+        }
+        for key in rows.foreignKeys {
+            let columns = Set(key.referencedColumns)
+            let isGenerated = !columns.isDisjoint(with: generated[key.referenced] ?? [])
+            families[representative(of: key.referenced), default: .init()].referencedBy.insert(
+                PostgreSQLCatalog.Reference(
+                    family: representative(of: key.referencing),
+                    columns: Set(key.referencingColumns),
+                    referencedColumns: isGenerated ? nil : columns,
+                    onDelete: key.onDelete, onUpdate: key.onUpdate))
         }
     }
 }

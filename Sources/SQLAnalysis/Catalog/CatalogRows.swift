@@ -33,15 +33,43 @@ package struct CatalogRows: Sendable {
         }
     }
 
-    /// pg_attribute: columns of user relations and composite types.
+    /// pg_attribute: columns of user relations and composite types, in the relation's order.
     package struct Attribute: Sendable {
         package var relation: UInt32
         package var name: String
         package var type: UInt32
-        package init(relation: UInt32, name: String, type: UInt32) {
+        /// Its type has a modifier: what is assigned may be cut or rounded.
+        package var hasModifier: Bool
+        package var isGenerated: Bool
+        /// Whether equal means equal bytes; true for types without a collation.
+        package var hasDeterministicCollation: Bool
+        package init(
+            relation: UInt32, name: String, type: UInt32, hasModifier: Bool = false,
+            isGenerated: Bool = false, hasDeterministicCollation: Bool = true
+        ) {
             self.relation = relation
             self.name = name
             self.type = type
+            self.hasModifier = hasModifier
+            self.isGenerated = isGenerated
+            self.hasDeterministicCollation = hasDeterministicCollation
+        }
+    }
+
+    /// An index that is valid, of all rows, and on nothing but columns.
+    package struct Index: Sendable {
+        package var relation: UInt32
+        /// In their order, without those of INCLUDE.
+        package var columns: [String]
+        package var isUnique: Bool
+        package var isPrimary: Bool
+        package init(
+            relation: UInt32, columns: [String], isUnique: Bool = true, isPrimary: Bool = false
+        ) {
+            self.relation = relation
+            self.columns = columns
+            self.isUnique = isUnique
+            self.isPrimary = isPrimary
         }
     }
 
@@ -54,17 +82,41 @@ package struct CatalogRows: Sendable {
         }
     }
 
-    /// A foreign key whose action changes the referencing table.
-    package struct Cascade: Sendable {
+    package struct ForeignKey: Sendable {
+        /// What a change of the referenced row does to the rows that reference it.
+        package enum Action: Sendable {
+            /// NO ACTION and RESTRICT.
+            case none
+            case cascade
+            /// SET NULL and SET DEFAULT.
+            case set
+
+            /// confdeltype and confupdtype.
+            package init(_ letter: Character) {
+                switch letter {
+                case "c": self = .cascade
+                case "n", "d": self = .set
+                default: self = .none
+                }
+            }
+        }
+
         package var referencing: UInt32
+        package var referencingColumns: [String]
         package var referenced: UInt32
-        /// Whether an action (CASCADE, SET NULL, SET DEFAULT) is declared; TRUNCATE … CASCADE
-        /// reaches the table in any case.
-        package var hasAction: Bool
-        package init(referencing: UInt32, referenced: UInt32, hasAction: Bool) {
+        package var referencedColumns: [String]
+        package var onDelete: Action
+        package var onUpdate: Action
+        package init(
+            referencing: UInt32, _ referencingColumns: [String], referenced: UInt32,
+            _ referencedColumns: [String], onDelete: Action = .none, onUpdate: Action = .none
+        ) {
             self.referencing = referencing
+            self.referencingColumns = referencingColumns
             self.referenced = referenced
-            self.hasAction = hasAction
+            self.referencedColumns = referencedColumns
+            self.onDelete = onDelete
+            self.onUpdate = onUpdate
         }
     }
 
@@ -124,9 +176,14 @@ package struct CatalogRows: Sendable {
     package struct Operator: Sendable {
         package var name: String
         package var function: UInt32
-        package init(name: String, function: UInt32) {
+        /// The types of its operands; 0 for none.
+        package var left: UInt32
+        package var right: UInt32
+        package init(name: String, function: UInt32, left: UInt32 = 0, right: UInt32 = 0) {
             self.name = name
             self.function = function
+            self.left = left
+            self.right = right
         }
     }
 
@@ -169,7 +226,10 @@ package struct CatalogRows: Sendable {
     package var classes: [Class] = []
     package var attributes: [Attribute] = []
     package var inheritance: [Inheritance] = []
-    package var cascades: [Cascade] = []
+    package var indexes: [Index] = []
+    /// Relations with a unique index whose equality may be another than its columns' own.
+    package var looseUniqueIndexes: [UInt32] = []
+    package var foreignKeys: [ForeignKey] = []
     package var triggers: [Trigger] = []
     /// Relations with a rule other than a view's own.
     package var rules: [UInt32] = []

@@ -45,11 +45,23 @@ package struct PostgreSQLCatalog: Sendable {
     /// What a write to any member of a family sets off.
     package struct Family: Sendable {
         package var behaviour: FunctionBehaviour = []
-        /// Families that foreign keys with an action reference it from.
-        package var cascades: Set<UInt32> = []
-        /// All families with a foreign key to it.
-        package var referencing: Set<UInt32> = []
+        /// The foreign keys that reference it.
+        package var referencedBy: Set<Reference> = []
         package var holdsForeignTable = false
+        /// A user's trigger or rule may make other rows of what a statement says.
+        package var rewritesRows = false
+        /// It has partitions or children.
+        package var isTree = false
+    }
+
+    /// A foreign key, seen from the family that it references.
+    package struct Reference: Hashable, Sendable {
+        package let family: UInt32
+        package let columns: Set<String>
+        /// nil where assigning to any column may change them: one is generated.
+        package let referencedColumns: Set<String>?
+        package let onDelete: CatalogRows.ForeignKey.Action
+        package let onUpdate: CatalogRows.ForeignKey.Action
     }
 
     package struct Function: Sendable {
@@ -84,6 +96,7 @@ package struct PostgreSQLCatalog: Sendable {
     private let columnsAreTime: [UInt32: [String: Bool]]
     private let families: [UInt32: Family]
     private let definitions: [UInt32: [SyntaxFacts]]
+    private let keyColumns: [UInt32: KeyColumns]
 
     /// Names of user-defined operators that may not be trusted: not immutable, or not in C.
     package let untrustedOperators: [String: FunctionBehaviour]
@@ -104,6 +117,7 @@ package struct PostgreSQLCatalog: Sendable {
         columnsAreTime = builder.columnsAreTime
         families = builder.families
         definitions = builder.definitions
+        keyColumns = builder.keyColumns
         untrustedOperators = builder.untrustedOperators
         hasUntrustedCast = builder.hasUntrustedCast
         castBehaviour = builder.castBehaviour
@@ -146,6 +160,9 @@ package struct PostgreSQLCatalog: Sendable {
     package func isTime(column: String, of relation: Relation) -> Bool? {
         columnsAreTime[relation.oid]?[column]
     }
+
+    /// The relation's columns, as far as keys need them; nil if it has none.
+    package func keyColumns(of relation: UInt32) -> KeyColumns? { keyColumns[relation] }
 
     package func family(_ family: UInt32) -> Family { families[family] ?? Family() }
 

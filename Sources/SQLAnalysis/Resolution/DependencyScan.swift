@@ -15,6 +15,9 @@ struct DependencyScan {
     private(set) var convertsTimeZone = false
 
     private var seenRelations: Set<Relation> = []
+    /// Families read without a key somewhere, and the keyed reads of any.
+    private var readWholly: Set<RelationIdentifier> = []
+    private var keyedScopes: [RelationIdentifier: Set<RowScope>] = [:]
     private var seenViews: Set<UInt32> = []
     private var viewDepth = 0
 
@@ -26,15 +29,30 @@ struct DependencyScan {
         if bypassReason == nil { bypassReason = reason }
     }
 
+    /// The rows that the answer depends on: at least one dependency for each of `relations`.
+    var dependencies: [RowDependency] {
+        relations.map(\.identifier).uniqued().flatMap { identifier -> [RowDependency] in
+            let scopes = keyedScopes[identifier] ?? []
+            if scopes.isEmpty || readWholly.contains(identifier) {
+                return [RowDependency(relation: identifier, scope: .all)]
+            }
+            return scopes.map { RowDependency(relation: identifier, scope: $0) }
+        }
+    }
+
     /// Takes in a statement's, or a view body's, facts.
-    mutating func read(_ facts: SyntaxFacts, path: SearchPath) {
+    ///
+    /// - Parameter rows: tells which rows the conditions leave; without it all rows are read.
+    ///   Give none where names or parameters may mean something else: in a function's body.
+    mutating func read(_ facts: SyntaxFacts, path: SearchPath, rows: RowResolver? = nil) {
+        let scopes = rows?.scopes(of: facts) ?? [:]
         hasRelativeTimeLiteral = hasRelativeTimeLiteral || facts.hasRelativeTimeLiteral
         if catalog.hasUntrustedCast {
             bypass(.userDefinedType)
             behaviour.formUnion(catalog.castBehaviour)
         }
         let sources = facts.reads.sorted { ($0.schema ?? "", $0.name) < ($1.schema ?? "", $1.name) }
-            .flatMap { read($0, path: path) }
+            .flatMap { read($0, scopes: scopes[$0], path: path) }
         for use in facts.functions { check(use, path: path) }
         for name in facts.operators {
             guard let behaviour = catalog.untrustedOperators[name] else { continue }
@@ -54,7 +72,7 @@ struct DependencyScan {
     // MARK: Relations
 
     private mutating func read(
-        _ name: RelationName, path: SearchPath
+        _ name: RelationName, scopes: Set<RowScope>?, path: SearchPath
     ) -> [PostgreSQLCatalog.Relation] {
         if name.isTemporary {
             bypass(.temporaryTable)
@@ -67,7 +85,7 @@ struct DependencyScan {
             bypass(.unknownRelation)
             readTemporaryViews(named: name.name)
         }
-        for relation in candidates { read(relation) }
+        for relation in candidates { read(relation, scopes: scopes) }
         return candidates
     }
 
@@ -76,7 +94,7 @@ struct DependencyScan {
         for oid in catalog.temporaryViews[name] ?? [] { expandView(oid) }
     }
 
-    mutating func read(_ relation: PostgreSQLCatalog.Relation) {
+    mutating func read(_ relation: PostgreSQLCatalog.Relation, scopes: Set<RowScope>? = nil) {
         behaviour.formUnion(relation.readBehaviour)
         timeUse.formUnion(relation.timeUse)
         if relation.hasRowSecurity { bypass(.rowLevelSecurity) }
@@ -88,6 +106,12 @@ struct DependencyScan {
         switch relation.kind {
         case .table, .materializedView:
             if catalog.family(relation.family).holdsForeignTable { bypass(.foreignTable) }
+            let identifier = relation.relation.identifier
+            if let scopes {
+                keyedScopes[identifier, default: []].formUnion(scopes)
+            } else {
+                readWholly.insert(identifier)
+            }
             if seenRelations.insert(relation.relation).inserted {
                 relations.append(relation.relation)
             }
@@ -111,7 +135,10 @@ struct DependencyScan {
             if case .query = facts.kind {} else { behaviour = .opaque }
             if let reason = facts.bypassReason { bypass(reason) }
             if facts.takesRowLocks { behaviour.insert(.takesLocks) }
-            read(facts, path: .empty)
+            // A view's body has no parameters.
+            let rows = RowResolver(
+                catalog: catalog, path: .empty, facts: facts, parameterTypes: [])
+            read(facts, path: .empty, rows: rows)
         }
     }
 
@@ -202,5 +229,13 @@ struct DependencyScan {
             let areTime = !candidates.isEmpty && candidates.allSatisfy(\.returnsTime)
             if !areTime { bypass(.stableFunction) }
         }
+    }
+}
+
+extension Sequence where Element: Hashable {
+    /// The elements in order, each once.
+    fileprivate func uniqued() -> [Element] {
+        var seen: Set<Element> = []
+        return filter { seen.insert($0).inserted }
     }
 }

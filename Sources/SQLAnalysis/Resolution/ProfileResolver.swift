@@ -81,14 +81,16 @@ package struct ProfileResolver {
     private func profile(of facts: SyntaxFacts, parameterTypes: [UInt32]) -> StatementProfile {
         if let profile = Self.syntacticProfile(of: facts) { return profile }
         var scan = DependencyScan(catalog: catalog)
-        scan.read(facts, path: path)
+        let rows = RowResolver(
+            catalog: catalog, path: path, facts: facts, parameterTypes: parameterTypes)
+        scan.read(facts, path: path, rows: rows)
 
         var profile = StatementProfile(kind: .read)
         profile.hasTimeTypedParameters =
             scan.timeUse.contains(.any)
             || parameterTypes.contains { catalog.timeUse(ofType: $0).contains(.any) }
 
-        let closure = WriteClosure(catalog: catalog, path: path)
+        let closure = WriteClosure(catalog: catalog, path: path, rows: rows)
         profile.writeSet = closure.writeSet(of: facts.writes, noting: &scan)
         if scan.behaviour.contains(.mayWrite) { profile.writeSet = .everythingAndCatalog }
         profile.taintsSession = scan.behaviour.contains(.leavesState)
@@ -96,9 +98,7 @@ package struct ProfileResolver {
         guard profile.kind == .read else { return profile }
 
         profile.readSet = scan.relations
-        profile.dependencies = scan.relations.map {
-            RowDependency(relation: $0.identifier, scope: .all)
-        }
+        profile.dependencies = scan.dependencies
         profile.bypassReason = bypassReason(of: facts, scan, parameterTypes)
         return profile
     }

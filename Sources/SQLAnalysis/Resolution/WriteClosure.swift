@@ -3,6 +3,8 @@
 struct WriteClosure {
     let catalog: PostgreSQLCatalog
     let path: SearchPath
+    /// Tells which rows the statement's own writes touch; without it any row is.
+    var rows: RowResolver?
 
     /// `scan` takes in what else the write may do (triggers' behaviour, view bodies).
     func writeSet(of targets: Set<WriteTarget>, noting scan: inout DependencyScan) -> WriteSet {
@@ -22,18 +24,20 @@ struct WriteClosure {
             return .everything
         }
         return candidates.reduce(into: WriteSet.nothing) { writes, relation in
+            let pins = candidates.count == 1 ? rows?.pins(of: target.rows, target: relation) : nil
             writes = writes.union(
-                writeSet(of: relation, target.action, noting: &scan, depth: depth))
+                writeSet(
+                    of: relation, target.action, pins ?? .anyRow, noting: &scan, depth: depth))
         }
     }
 
     private func writeSet(
-        of relation: PostgreSQLCatalog.Relation, _ action: WriteTarget.Action,
+        of relation: PostgreSQLCatalog.Relation, _ action: WriteTarget.Action, _ pins: RowPins,
         noting scan: inout DependencyScan, depth: Int
     ) -> WriteSet {
         if relation.isSystem { return .everythingAndCatalog }
         switch relation.kind {
-        case .table: return closure(of: relation.family, action, noting: &scan)
+        case .table: return closure(of: relation.family, action, pins, noting: &scan)
         case .materializedView:
             scan.expandView(relation.oid)
             return .relations([relation.relation.identifier])
@@ -44,22 +48,20 @@ struct WriteClosure {
     }
 
     private func closure(
-        of start: UInt32, _ action: WriteTarget.Action, noting scan: inout DependencyScan
+        of start: UInt32, _ action: WriteTarget.Action, _ pins: RowPins,
+        noting scan: inout DependencyScan
     ) -> WriteSet {
-        var reached: Set<UInt32> = [start]
-        var pending = [start]
-        while let next = pending.popLast() {
-            let family = catalog.family(next)
-            scan.behaviour.formUnion(family.behaviour)
-            let passedOn: Set<UInt32>
-            switch action {
-            case .insert, .refresh: passedOn = []
-            case .change: passedOn = family.cascades
-            case .truncate(let cascade): passedOn = cascade ? family.referencing : []
-            }
-            for child in passedOn where reached.insert(child).inserted { pending.append(child) }
+        let keys = ForeignKeyClosure(of: start, action, in: catalog)
+        for family in keys.families { scan.behaviour.formUnion(catalog.family(family).behaviour) }
+        var written = Dictionary(
+            uniqueKeysWithValues: keys.families.map {
+                (RelationIdentifier(String($0)), RowPins.anyRow)
+            })
+        let family = catalog.family(start)
+        if !keys.returns, !family.rewritesRows, !family.holdsForeignTable {
+            written[RelationIdentifier(String(start))] = pins
         }
-        return .relations(Set(reached.map { RelationIdentifier(String($0)) }))
+        return .relations(written)
     }
 
     /// An automatically updatable view passes the write on to a table that it reads; INSTEAD

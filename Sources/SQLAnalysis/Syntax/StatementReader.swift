@@ -54,7 +54,7 @@ struct StatementReader {
     }
 
     private func collected(_ tree: SyntaxTree, kind: SyntaxFacts.Kind) -> SyntaxFacts {
-        var collector = SyntaxCollector(kind: kind)
+        var collector = SyntaxCollector(kind: kind, sql: sql)
         collector.walk(tree)
         return collector.finish()
     }

@@ -9,9 +9,12 @@ struct SyntaxCollector {
     /// Names of the common table expressions that are visible, innermost scope last.
     private var scopes: [Set<String>] = []
     private var selectDepth = 0
+    private let sql: String
     private var metUnknownNode = false
 
-    init(kind: SyntaxFacts.Kind) {
+    /// - Parameter sql: the whole text; without it some constants are not seen as such.
+    init(kind: SyntaxFacts.Kind, sql: String = "") {
+        self.sql = sql
         facts = SyntaxFacts(kind: kind)
     }
 
@@ -83,6 +86,8 @@ struct SyntaxCollector {
         case "RangeFunction":
             facts.readsFunction = true
             plain(fields)
+        case "ParamRef":
+            facts.parameterUses[(fields["number"]?.integer ?? 0) - 1, default: 0] += 1
         case "LockingClause":
             facts.takesRowLocks = true
             facts.bypass(.lockingClause)
@@ -98,7 +103,7 @@ struct SyntaxCollector {
         case "A_ArrayExpr", "A_Indices", "A_Star", "BoolExpr", "BooleanTest", "CaseExpr",
             "CaseWhen", "CoalesceExpr", "CollateClause", "GroupingFunc", "GroupingSet",
             "IndexElem", "List", "MergeWhenClause", "MinMaxExpr", "MultiAssignRef",
-            "NamedArgExpr", "NullTest", "ParamRef", "RangeSubselect", "RowExpr",
+            "NamedArgExpr", "NullTest", "RangeSubselect", "RowExpr",
             "SetToDefault", "WindowDef", "String", "Integer", "Float", "Boolean", "BitString",
             "TypeName":
             plain(fields)
@@ -135,6 +140,11 @@ struct SyntaxCollector {
         selectDepth += 1
         defer { selectDepth -= 1 }
         inScope(of: fields["withClause"]) { collector in
+            let scopes = collector.scopes
+            let scope = KeyScopeReader.scope(
+                from: fields["fromClause"], where: fields["whereClause"], sql: collector.sql,
+                isCommonTable: { name in scopes.contains { $0.contains(name) } })
+            if let scope { collector.facts.keyScopes.append(scope) }
             for member in fields.members {
                 switch member.name {
                 case "withClause": break
@@ -153,14 +163,10 @@ struct SyntaxCollector {
             metUnknownNode = true
             return
         }
-        let inserts = tag == "InsertStmt"
-        facts.writes.insert(WriteTarget(relation: target, action: inserts ? .insert : .change))
-        if fields["onConflictClause"]?["action"]?.text == "ONCONFLICT_UPDATE" {
-            facts.writes.insert(WriteTarget(relation: target, action: .change))
-        }
         facts.bypass(.notARead)
         aliases(fields["relation"]?["alias"])
         inScope(of: fields["withClause"]) { collector in
+            collector.write(tag, fields, target)
             for member in fields.members {
                 switch member.name {
                 case "withClause", "relation": break
@@ -168,6 +174,30 @@ struct SyntaxCollector {
                 default: collector.walk(member.value)
                 }
             }
+        }
+    }
+
+    private mutating func write(_ tag: String, _ fields: SyntaxTree, _ target: RelationName) {
+        let scopes = scopes
+        let rows = KeyScopeReader.rows(
+            tag, fields, sql: sql,
+            isCommonTable: { name in scopes.contains { $0.contains(name) } })
+        var actions: [WriteTarget.Action] = []
+        switch tag {
+        case "InsertStmt":
+            actions = [.insert]
+            if let clause = fields["onConflictClause"],
+                clause["action"]?.text == "ONCONFLICT_UPDATE"
+            {
+                actions.append(.update(KeyScopeReader.assignedColumns(clause["targetList"])))
+            }
+        case "UpdateStmt":
+            actions = [.update(KeyScopeReader.assignedColumns(fields["targetList"]))]
+        case "DeleteStmt": actions = [.delete]
+        default: actions = [.change]
+        }
+        for action in actions {
+            facts.writes.insert(WriteTarget(relation: target, action: action, rows: rows))
         }
     }
 
@@ -220,7 +250,9 @@ struct SyntaxCollector {
         }
         let isCommonTable =
             relation.schema == nil && scopes.contains { $0.contains(relation.name) }
-        if !isCommonTable { facts.reads.insert(relation) }
+        if isCommonTable { return }
+        facts.reads.insert(relation)
+        facts.occurrences[relation, default: 0] += 1
     }
 
     // MARK: Expressions

@@ -25,6 +25,12 @@ package struct SyntaxFacts: Sendable {
 
     package var kind: Kind
     package var reads: Set<RelationName> = []
+    /// How often each of `reads` is mentioned.
+    package var occurrences: [RelationName: Int] = [:]
+    /// The FROM clauses with conditions that say which rows matter.
+    package var keyScopes: [KeyScope] = []
+    /// How often each parameter, counted from 0, occurs.
+    package var parameterUses: [Int: Int] = [:]
     package var writes: Set<WriteTarget> = []
     package var functions: Set<FunctionUse> = []
     package var operators: Set<String> = []
@@ -97,7 +103,10 @@ package struct RelationName: Hashable, Sendable {
 package struct WriteTarget: Hashable, Sendable {
     package enum Action: Hashable, Sendable {
         case insert
-        /// UPDATE, DELETE, MERGE, ON CONFLICT DO UPDATE: what foreign keys may pass on.
+        /// UPDATE and ON CONFLICT DO UPDATE, of these columns.
+        case update(Set<String>)
+        case delete
+        /// MERGE: any of them.
         case change
         case truncate(cascade: Bool)
         case refresh
@@ -105,10 +114,12 @@ package struct WriteTarget: Hashable, Sendable {
 
     package let relation: RelationName
     package let action: Action
+    package let rows: WrittenRows
 
-    package init(relation: RelationName, action: Action) {
+    package init(relation: RelationName, action: Action, rows: WrittenRows = .any) {
         self.relation = relation
         self.action = action
+        self.rows = rows
     }
 }
 

@@ -145,11 +145,17 @@ enum SampleCatalog {
         table(&rows, 13_100, "tables", [], kind: "v", schema: information)
         // customer <- orders (CASCADE) <- line (SET NULL); audit references line, no action;
         // event_1_a references customer with CASCADE.
-        rows.cascades = [
-            .init(referencing: 40_002, referenced: 40_001, hasAction: true),
-            .init(referencing: 40_003, referenced: 40_002, hasAction: true),
-            .init(referencing: 40_004, referenced: 40_003, hasAction: false),
-            .init(referencing: 40_023, referenced: 40_001, hasAction: true),
+        rows.foreignKeys = [
+            .init(
+                referencing: 40_002, ["id"], referenced: 40_001, ["id"], onDelete: .cascade,
+                onUpdate: .cascade),
+            .init(
+                referencing: 40_003, ["order_id"], referenced: 40_002, ["id"], onDelete: .set,
+                onUpdate: .cascade),
+            .init(referencing: 40_004, ["id"], referenced: 40_003, ["id"]),
+            .init(
+                referencing: 40_023, ["id"], referenced: 40_001, ["id"], onDelete: .cascade,
+                onUpdate: .set),
         ]
         rows.rules = [40_013]
         rows.triggers = [
@@ -206,7 +212,8 @@ enum SampleCatalog {
         function(50_014, "odd_equals", "s", "", language: "c")
         function(50_015, "fast_equals", "i", "", language: "c")
         rows.operators = [
-            .init(name: "=", function: 50_015), .init(name: "~=~", function: 50_014),
+            .init(name: "=", function: 50_015, left: odd, right: odd),
+            .init(name: "~=~", function: 50_014),
             .init(name: "###", function: 50_003),
         ]
     }

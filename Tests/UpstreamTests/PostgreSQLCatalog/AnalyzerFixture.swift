@@ -52,7 +52,12 @@ struct AnalyzerFixture {
         try #require(await query(sql, path: path, types: types).statements.first)
     }
 
-    func writes(_ sql: String) async throws -> WriteSet { try await profile(sql).writeSet }
+    /// The relations that `sql` writes, without what is known of the rows.
+    func writes(_ sql: String) async throws -> WriteSet {
+        let writes = try await profile(sql).writeSet
+        guard case .relations(let relations) = writes else { return writes }
+        return .relations(Set(relations.keys))
+    }
 
     /// The tables whose lock modes match, by family, after `sql` ran in a transaction of its own:
     /// what the server says that the statement read or wrote.

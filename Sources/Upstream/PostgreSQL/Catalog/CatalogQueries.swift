@@ -9,10 +9,39 @@ enum CatalogQueries {
         """
 
     static let attributes: StaticString = """
-        SELECT a.attrelid, a.attname, a.atttypid
+        SELECT a.attrelid, a.attname, a.atttypid, a.atttypmod >= 0, a.attgenerated <> '',
+            coalesce(l.collisdeterministic, true)
         FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+        LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
         WHERE a.attnum > 0 AND NOT a.attisdropped AND c.oid >= 16384
             AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+        ORDER BY a.attrelid, a.attnum
+        """
+
+    /// The columns of indexes that hold every row and are on nothing but columns, one a row.
+    static let indexes: StaticString = """
+        SELECT i.indexrelid, i.indrelid, i.indisunique, i.indisprimary, a.attname
+        FROM pg_catalog.pg_index i
+        CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::pg_catalog.int2[])
+            WITH ORDINALITY k(number, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.number
+        WHERE i.indrelid >= 16384 AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL
+            AND k.place <= i.indnkeyatts
+        ORDER BY i.indexrelid, k.place
+        """
+
+    /// Tables with a unique index by whose rules two values may be equal that their type's `=`
+    /// tells apart: by a user's operator class, or a collation that is not deterministic.
+    static let looseUniqueIndexes: StaticString = """
+        SELECT DISTINCT i.indrelid FROM pg_catalog.pg_index i
+        WHERE i.indrelid >= 16384 AND i.indisunique AND (
+            EXISTS (
+                SELECT FROM pg_catalog.unnest(i.indclass::pg_catalog.oid[]) c(class)
+                WHERE c.class >= 16384)
+            OR EXISTS (
+                SELECT FROM pg_catalog.unnest(i.indcollation::pg_catalog.oid[]) c(collation_)
+                JOIN pg_catalog.pg_collation l ON l.oid = c.collation_
+                WHERE NOT l.collisdeterministic))
         """
 
     static let inheritance: StaticString = """
@@ -26,10 +55,15 @@ enum CatalogQueries {
         WHERE relkind IN ('v', 'm') AND oid >= 16384
         """
 
+    /// One row for each pair of columns.
     static let foreignKeys: StaticString = """
-        SELECT DISTINCT conrelid, confrelid,
-            confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd')
-        FROM pg_catalog.pg_constraint WHERE contype = 'f'
+        SELECT k.oid, k.conrelid, k.confrelid, k.confdeltype, k.confupdtype, a.attname, b.attname
+        FROM pg_catalog.pg_constraint k
+        CROSS JOIN LATERAL pg_catalog.unnest(k.conkey, k.confkey)
+            WITH ORDINALITY c(own, other, place)
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.own
+        JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = c.other
+        WHERE k.contype = 'f' ORDER BY k.oid, c.place
         """
 
     static let triggers: StaticString = """
@@ -110,7 +144,8 @@ enum CatalogQueries {
         """
 
     static let operators: StaticString = """
-        SELECT oprname, oprcode::pg_catalog.oid FROM pg_catalog.pg_operator WHERE oid >= 16384
+        SELECT oprname, oprcode::pg_catalog.oid, oprleft, oprright
+        FROM pg_catalog.pg_operator WHERE oid >= 16384
         """
 
     static let casts: StaticString = """

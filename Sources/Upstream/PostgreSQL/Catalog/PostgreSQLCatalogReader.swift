@@ -17,6 +17,7 @@ enum PostgreSQLCatalogReader {
     private static func readRows(_ session: ControlSession) throws(ControlError) -> CatalogRows {
         var rows = CatalogRows()
         try readRelations(session, into: &rows)
+        try readKeys(session, into: &rows)
         try readCode(session, into: &rows)
         try readFunctions(session, into: &rows)
         try readTypes(session, into: &rows)
@@ -46,7 +47,9 @@ enum PostgreSQLCatalogReader {
             rows.attributes.append(
                 .init(
                     relation: try attributes.oid(row, 0), name: try attributes.string(row, 1),
-                    type: try attributes.oid(row, 2)))
+                    type: try attributes.oid(row, 2), hasModifier: attributes.boolean(row, 3),
+                    isGenerated: attributes.boolean(row, 4),
+                    hasDeterministicCollation: attributes.boolean(row, 5)))
         }
         let inheritance = try session.query(CatalogQueries.inheritance)
         for row in 0..<inheritance.rowCount {
@@ -60,17 +63,47 @@ enum PostgreSQLCatalogReader {
         }
     }
 
+    private static func readKeys(
+        _ session: ControlSession, into rows: inout CatalogRows
+    ) throws(ControlError) {
+        let indexes = try session.query(CatalogQueries.indexes)
+        var last: UInt32 = 0
+        for row in 0..<indexes.rowCount {
+            let index = try indexes.oid(row, 0)
+            if index != last {
+                rows.indexes.append(
+                    .init(
+                        relation: try indexes.oid(row, 1), columns: [],
+                        isUnique: indexes.boolean(row, 2), isPrimary: indexes.boolean(row, 3)))
+            }
+            last = index
+            rows.indexes[rows.indexes.count - 1].columns.append(try indexes.string(row, 4))
+        }
+        let loose = try session.query(CatalogQueries.looseUniqueIndexes)
+        for row in 0..<loose.rowCount { rows.looseUniqueIndexes.append(try loose.oid(row, 0)) }
+        let foreignKeys = try session.query(CatalogQueries.foreignKeys)
+        last = 0
+        for row in 0..<foreignKeys.rowCount {
+            let key = try foreignKeys.oid(row, 0)
+            if key != last {
+                rows.foreignKeys.append(
+                    .init(
+                        referencing: try foreignKeys.oid(row, 1), [],
+                        referenced: try foreignKeys.oid(row, 2), [],
+                        onDelete: .init(try foreignKeys.character(row, 3)),
+                        onUpdate: .init(try foreignKeys.character(row, 4))))
+            }
+            last = key
+            let place = rows.foreignKeys.count - 1
+            rows.foreignKeys[place].referencingColumns.append(try foreignKeys.string(row, 5))
+            rows.foreignKeys[place].referencedColumns.append(try foreignKeys.string(row, 6))
+        }
+    }
+
     /// What runs by itself when a table is touched.
     private static func readCode(
         _ session: ControlSession, into rows: inout CatalogRows
     ) throws(ControlError) {
-        let cascades = try session.query(CatalogQueries.foreignKeys)
-        for row in 0..<cascades.rowCount {
-            rows.cascades.append(
-                .init(
-                    referencing: try cascades.oid(row, 0), referenced: try cascades.oid(row, 1),
-                    hasAction: cascades.boolean(row, 2)))
-        }
         let triggers = try session.query(CatalogQueries.triggers)
         for row in 0..<triggers.rowCount {
             rows.triggers.append(
@@ -115,7 +148,9 @@ enum PostgreSQLCatalogReader {
         let operators = try session.query(CatalogQueries.operators)
         for row in 0..<operators.rowCount {
             rows.operators.append(
-                .init(name: try operators.string(row, 0), function: try operators.oid(row, 1)))
+                .init(
+                    name: try operators.string(row, 0), function: try operators.oid(row, 1),
+                    left: try operators.oid(row, 2), right: try operators.oid(row, 3)))
         }
         let casts = try session.query(CatalogQueries.casts)
         for row in 0..<casts.rowCount { rows.castFunctions.append(try casts.oid(row, 0)) }
