@@ -111,6 +111,7 @@ let package = Package(
             name: "UpstreamTests",
             dependencies: [
                 "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry", "CSQLite",
+                "CLibPQ",
                 nioCore, nioPosix, logging,
             ]),
         .testTarget(

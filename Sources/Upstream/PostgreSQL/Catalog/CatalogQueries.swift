@@ -59,8 +59,9 @@ enum CatalogQueries {
     static let foreignKeys: StaticString = """
         SELECT k.oid, k.conrelid, k.confrelid, k.confdeltype, k.confupdtype, a.attname, b.attname
         FROM pg_catalog.pg_constraint k
-        CROSS JOIN LATERAL pg_catalog.unnest(k.conkey, k.confkey)
-            WITH ORDINALITY c(own, other, place)
+        CROSS JOIN LATERAL ROWS FROM (
+            pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)
+        ) WITH ORDINALITY c(own, other, place)
         JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = c.own
         JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = c.other
         WHERE k.contype = 'f' ORDER BY k.oid, c.place
