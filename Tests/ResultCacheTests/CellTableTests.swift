@@ -22,6 +22,44 @@ struct CellTableTests {
         for cell in cells { #expect(cell.current == 0) }
     }
 
+    @Test("The columns by which a relation is read have a cell for each list, in its order")
+    func wideCells() {
+        func wide(_ columns: String..., relation: String = "r") -> CellName {
+            .wide(database: "d", relation: relation, columns: columns)
+        }
+        let table = CellTable(capacity: 5)
+        let names = [
+            wide("a"), wide("b"), wide("a", "b"), wide("b", "a"), wide("a", relation: "s"),
+        ]
+        #expect(Set(names.map { table.cell($0) }).count == names.count)
+        #expect(table.overflows == 0)
+        #expect(table.cell(wide("c")) == table.cell(.schema(database: "d")))
+        #expect(table.overflows == 1)
+    }
+
+    @Test("Every hash has a key cell, unmoved, and the table's size is how many there are")
+    func keyCells() {
+        let table = CellTable(keyCells: 5)
+        let cells = Set((0..<100).map { table.keyCell(hash: $0) })
+        #expect(cells.count == 8)
+        #expect(cells.allSatisfy { $0.current == 0 })
+        #expect(table.keyCell(hash: -1) == table.keyCell(hash: 7))
+        #expect(table.keyCell(hash: .min) == table.keyCell(hash: 0))
+        #expect(CellTable(keyCells: 0).keyCell(hash: 12345).current == 0)
+    }
+
+    @Test("Threads that ask for the first key cell at once get the same")
+    func firstKeyCell() async {
+        for _ in 0..<50 {
+            let table = CellTable(keyCells: 16)
+            let cells = await withTaskGroup(of: VersionCell.self) { group in
+                for _ in 0..<4 { group.addTask { table.keyCell(hash: 3) } }
+                return await group.reduce(into: Set()) { $0.insert($1) }
+            }
+            #expect(cells.count == 1)
+        }
+    }
+
     @Test("Cells of more than one chunk do not overlap")
     func chunks() {
         let table = CellTable()

@@ -124,7 +124,8 @@ extension ByteBuffer {
     }
 }
 
-/// Knows `SELECT … t`, `UPDATE t`, `DDL`, `DO`, transaction control and SET.
+/// Knows `SELECT … t`, `UPDATE t`, `DDL`, `DO`, transaction control and SET. The keys of rows are
+/// words such as `id=1,$2`: see `ScriptedAnalyzer+Rows`.
 final class ScriptedAnalyzer: StatementAnalyzer {
     static let table = Relation(identifier: RelationIdentifier("t"), name: "t", schema: "public")
     private let version = Mutex<UInt64>(0)
@@ -146,9 +147,11 @@ final class ScriptedAnalyzer: StatementAnalyzer {
         switch sql.split(separator: " ").first {
         case "SELECT":
             StatementProfile(
-                kind: .read, readSet: [table], bypassReason: nil, hasTimeTypedParameters: false)
+                kind: .read, readSet: [table], dependencies: dependencies(in: sql),
+                bypassReason: nil, hasTimeTypedParameters: false)
         case "UPDATE":
-            StatementProfile(kind: .write, writeSet: .relations([table.identifier]))
+            StatementProfile(
+                kind: .write, writeSet: .relations([table.identifier: pins(in: sql)]))
         case "DDL":
             StatementProfile(kind: .write, writeSet: .everythingAndCatalog)
         case "COMMIT":

@@ -96,11 +96,16 @@ final class HarnessClient {
         try send(bytes)
     }
 
-    /// Parse, Bind, Describe, Execute, Sync; without Parse where `sql` is nil.
-    func execute(_ sql: String?, name: String = "") throws {
+    /// Parse, Bind, Describe, Execute, Sync; without Parse where `sql` is nil. `format` is that of
+    /// all parameters: 0 is text, 1 binary.
+    func execute(
+        _ sql: String?, name: String = "", parameters: [ByteBuffer?] = [], format: Int16 = 0
+    ) throws {
         var bytes = ByteBuffer()
         if let sql { ParseMessage(statement: name, query: sql).write(to: &bytes) }
-        BindMessage(statement: name).write(to: &bytes)
+        BindMessage(
+            statement: name, parameterFormats: format == 0 ? [] : [format], parameters: parameters
+        ).write(to: &bytes)
         DescribeMessage(target: .portal, name: "").write(to: &bytes)
         ExecuteMessage(portal: "", maximumRows: 0).write(to: &bytes)
         bytes.writeSync()

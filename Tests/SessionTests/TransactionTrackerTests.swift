@@ -45,6 +45,23 @@ struct TransactionTrackerTests {
         #expect(transaction.writesCatalogVersion == 4)
     }
 
+    @Test("of a block's writes the keys are those of all its statements, while each tells them")
+    func accumulatesKeys() {
+        func write(_ columns: [String: Set<KeyOperand>]) -> StatementProfile {
+            StatementProfile(kind: .write, writeSet: .relations([flights: RowPins(columns)]))
+        }
+        let one = KeyOperand.value(.integer(1))
+        let two = KeyOperand.value(.integer(2))
+        var transaction = TransactionTracker()
+        transaction.sent(write(["id": [one], "name": [one]]), catalogVersion: 1)
+        transaction.sent(write(["id": [two]]), catalogVersion: 1)
+        #expect(transaction.writes == .relations([flights: RowPins(["id": [one, two]])]))
+        transaction.sent(write(["name": [two]]), catalogVersion: 1)
+        #expect(transaction.writes == .relations([flights: .anyRow]))
+        transaction.distrustWrites()
+        #expect(transaction.writes == .everything)
+    }
+
     @Test("while other segments are outstanding, what was written is not forgotten")
     func pipelined() {
         var transaction = TransactionTracker()

@@ -1,8 +1,11 @@
 import Logging
+import NIOCore
+import PostgresWire
 import ResultCache
 import SQLAnalysis
 import Telemetry
 import Testing
+import Upstream
 
 @testable import Session
 
@@ -82,5 +85,76 @@ struct WriteCoordinatorTests {
         #expect(schema.writersInFlight == 2)
         coordinator.close(write, committed: true)
         #expect(schema.writersInFlight == 0)
+    }
+
+    @Test("at level trace each window's end is logged, with what it covered and how it ended")
+    func log() throws {
+        let recorder = LogRecorder()
+        let upstream = EndedUpstream()
+        let coordinator = WriteCoordinator(
+            cells: cells, metrics: ProxyMetrics(version: "test"), upstream: upstream,
+            logger: recorder.logger(level: .trace))
+        func open(_ writeSet: WriteSet) throws -> OpenWindow {
+            try #require(
+                try coordinator.open(
+                    writeSet, database: "db", catalogVersion: catalog.current))
+        }
+        let pins = RowPins(["id": [.value(.integer(4711))]])
+        let narrow = try open(.relations([RelationIdentifier("b"): pins, .init("a"): pins]))
+        coordinator.close(narrow, committed: true, processID: 7)
+        coordinator.close(try open(.everything), committed: false)
+        coordinator.outcomeUnknown(
+            [try open(.relations([RelationIdentifier("a")]))],
+            key: BackendKey(processID: 8, secret: 4712), database: "db")
+
+        let lines = recorder.lines.filter { $0.message == "write window closed" }
+        #expect(lines.allSatisfy { $0.level == .trace && $0.metadata["database"] == "db" })
+        #expect(lines.map { $0.metadata["covers"] } == ["a,b", "*", "a"])
+        #expect(lines.map { $0.metadata["outcome"] } == ["committed", "aborted", "unknown"])
+        #expect(lines.map { $0.metadata["pid"] } == ["7", nil, "8"])
+        let orders = try lines.map { try #require(UInt64($0.metadata["order"] ?? "")) }
+        #expect(orders == [orders[0], orders[0] + 1, orders[0] + 2])
+        for line in lines {
+            let opened = try #require(UInt64(line.metadata["opened"] ?? ""))
+            let closed = try #require(UInt64(line.metadata["closed"] ?? ""))
+            // 2020 and 2100: microseconds, and not another unit.
+            #expect(opened > 1_577_836_800_000_000 && closed < 4_102_444_800_000_000)
+            #expect(opened <= closed)
+            #expect(line.metadata.values.allSatisfy { !$0.contains("471") || $0.count > 10 })
+        }
+    }
+
+    @Test("above level trace windows are not logged")
+    func noLog() throws {
+        let recorder = LogRecorder()
+        let coordinator = WriteCoordinator(
+            cells: cells, metrics: ProxyMetrics(version: "test"), upstream: ScriptedUpstream(),
+            logger: recorder.logger(level: .debug))
+        let window = try #require(
+            try coordinator.open(.everything, database: "db", catalogVersion: catalog.current))
+        coordinator.close(window, committed: true)
+        #expect(recorder.lines.isEmpty)
+    }
+}
+
+/// An upstream whose sessions are known to have ended as soon as that is asked.
+private struct EndedUpstream: Upstream {
+    let analyzer: any StatementAnalyzer = ScriptedAnalyzer()
+    let settingsProbe: String? = nil
+
+    func makeLink(
+        startup: SessionStartup, eventLoop: any EventLoop, delegate: any UpstreamLinkDelegate
+    ) -> any UpstreamLink {
+        preconditionFailure("no link is needed")
+    }
+
+    func checkReachable() async throws {}
+    func shutDown() async {}
+    func waitUntilEnded(_ key: BackendKey?, database: String) async throws {}
+
+    func whenEnded(
+        _ key: BackendKey?, database: String, _ then: @escaping @Sendable () -> Void
+    ) {
+        then()
     }
 }
