@@ -108,7 +108,7 @@ class ProgramMaker:
         rng = self.rng
         return rng.choices(
             [self.reads, self.write, self.block, self.overlap, self.definition, self.setting],
-            [45, 34, 9, 5, 5, 4],
+            [38, 42, 9, 5, 4, 3],
         )[0]()
 
     def mode(self) -> str:

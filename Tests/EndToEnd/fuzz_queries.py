@@ -47,7 +47,7 @@ class Queries:
         return name
 
     def relation(self) -> tuple[str, Columns]:
-        relation = self.rng.choice(self.schema.relations)
+        relation = self.schema.any_relation()
         alias = self.alias()
         columns = [(column.name, column.type) for column in relation.columns]
         if self.chance(0.1):
@@ -284,7 +284,7 @@ class Queries:
 
     def keyed(self) -> Select:
         """A read of one table by key, or of what is joined with it: what applications mostly ask."""
-        relation = self.rng.choice([r for r in self.schema.relations if r.kind != "view"] )
+        relation = self.schema.any_relation()
         name = self.name(relation)
         by = relation.key or relation.unique or [self.rng.choice(relation.columns).name]
         if self.chance(0.2):

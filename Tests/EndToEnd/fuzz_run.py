@@ -20,7 +20,7 @@ from fuzz_program import PREPARED, Operation, Program, ProgramMaker, Statement
 from servers import MynahServer
 from wire import RawSession
 
-WINDOW = 40
+WINDOW = 30
 OPERATIONS = 200
 
 
@@ -307,13 +307,15 @@ class Run:
 
 
 class Fuzzer:
-    """Rounds against one PostgreSQL through one Mynah. `worker` tells concurrent fuzzers apart."""
+    """Rounds against one PostgreSQL through one Mynah. `worker` tells concurrent fuzzers apart;
+    a failing program is made smaller for at most so many `seconds`."""
 
-    def __init__(self, postgres_port: int, worker: int = 0, audit=None, **mynah):
+    def __init__(self, postgres_port: int, worker: int = 0, audit=None, seconds: float = 90, **mynah):
         self.postgres_port = postgres_port
         self.roles = [f"fuzz{worker}_a", f"fuzz{worker}_b"]
         self.worker = worker
         self.databases = 0
+        self.seconds = seconds
         self.tally = Tally()
         self.audit = audit
         log = {"level": "trace"} if audit else None
@@ -352,7 +354,8 @@ class Fuzzer:
         return self.tally
 
     def findings(self):
-        """What the audit says of all rounds so far."""
+        """What the audit says of all rounds. Ends Mynah, whose log is complete only then."""
+        self.mynah.stop()
         return self.audit.findings(self.mynah.directory / "log")
 
     # Reports
@@ -364,8 +367,8 @@ class Fuzzer:
             return mismatch
         return None
 
-    def report(self, program: Program, mismatch: Mismatch, seconds: float = 90) -> str:
-        smaller, last = self.minimised(program, mismatch, seconds)
+    def report(self, program: Program, mismatch: Mismatch) -> str:
+        smaller, last = self.minimised(program, mismatch, self.seconds)
         return (
             f"label {program.label} of worker {self.worker} (replay:"
             f" python fuzz_run.py --port PORT --worker {self.worker} --label {program.label})\n"
@@ -406,8 +409,9 @@ def main() -> int:
     parser.add_argument("--statements", type=int, default=100_000)
     parser.add_argument("--worker", type=int, default=0)
     parser.add_argument("--label", help="run this round alone")
+    parser.add_argument("--seconds", type=float, default=90, help="for making a failure smaller")
     options = parser.parse_args()
-    fuzzer = Fuzzer(options.port, options.worker)
+    fuzzer = Fuzzer(options.port, options.worker, seconds=options.seconds)
     started = time.monotonic()
     try:
         if options.label:

@@ -96,6 +96,9 @@ class Schema:
             " (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
         ]
         self.relations: list[Relation] = []
+        self.references: list[str] = []
+        # Who refers to whom: parent, child, the child's column.
+        self.foreign_keys: list[tuple[Relation, Relation, str]] = []
         self.functions: list[str] = []
         self.writers: list[str] = []
         self.procedures: list[str] = []
@@ -109,6 +112,7 @@ class Schema:
             self.add_twins()
         self.add_foreign_keys()
         self.fill()
+        self.hot = rng.sample(self.tables(), min(2, len(self.tables())))
         for _ in range(rng.randint(2, 5)):
             self.add_view()
         if rng.random() < 0.5:
@@ -127,6 +131,12 @@ class Schema:
     def tables(self, *kinds: str) -> list[Relation]:
         wanted = kinds or ("table", "partitioned", "partition", "parent", "child")
         return [relation for relation in self.relations if relation.kind in wanted]
+
+    def any_relation(self) -> Relation:
+        """Most of what happens, happens to few tables: only then do reads and writes meet."""
+        if self.rng.random() < 0.5:
+            return self.rng.choice(self.hot)
+        return self.rng.choice(self.relations)
 
     def random_columns(self, odd: float) -> list[Column]:
         rng = self.rng
@@ -239,6 +249,11 @@ class Schema:
                 if child.kind == "partitioned" and relation.kind == "partition":
                     if relation.columns is not child.columns:
                         relation.columns.append(column)
+            self.foreign_keys.append((parent, child, column.name))
+            self.references.append(
+                f"UPDATE {child.qualified} SET {column.name} ="
+                f" (SELECT {rng.choice(['max', 'min'])}({parent.key[0]}::text)::{column.type}"
+                f" FROM {parent.qualified}) WHERE {child.columns[0].name} IS NOT NULL")
             self.statements.append(
                 f"ALTER TABLE {child.qualified} ADD COLUMN {column.name} {column.type}"
                 f" REFERENCES {parent.qualified} ON DELETE {rng.choice(ACTIONS)}"
@@ -259,6 +274,7 @@ class Schema:
                 f"INSERT INTO {relation.qualified} ({', '.join(c.name for c in columns)})"
                 f" VALUES {rows} ON CONFLICT DO NOTHING"
             )
+        self.statements += self.references
 
     def value(self, column: Column, required: bool = False) -> str:
         if not required and not column.not_null and self.rng.random() < 0.12:

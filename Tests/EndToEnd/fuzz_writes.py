@@ -25,7 +25,7 @@ class Writes:
             views = [r for r in self.schema.relations if r.kind == "view" and r.writable]
             if views:
                 return rng.choice(views)
-        return rng.choice(self.schema.tables())
+        return rng.choice(self.schema.hot if self.chance(0.5) else self.schema.tables())
 
     def name(self, relation: Relation) -> str:
         return relation.qualified if self.chance(0.75) else relation.name
@@ -37,8 +37,9 @@ class Writes:
 
     def statement(self) -> str:
         make = self.rng.choices(
-            [self.insert, self.update, self.delete, self.merge, self.with_write, self.conflict],
-            [30, 36, 12, 6, 6, 12],
+            [self.insert, self.update, self.delete, self.merge, self.with_write, self.conflict,
+             self.move, self.cascade],
+            [26, 30, 10, 5, 6, 10, 12, 14],
         )[0]
         return make()
 
@@ -133,6 +134,29 @@ class Writes:
                 return f"{head} FROM {other} WHERE x.{key.name} = {self.rng.choice(same)}" + (
                     f" AND {self.queries.comparison(columns)}" if self.chance(0.5) else "")
         return head + self.where(relation, "x") + self.returning(relation, "x.")
+
+    def move(self) -> str:
+        """One row gets another key, by values alone."""
+        keyed = [r for r in self.schema.hot if r.key] or [r for r in self.schema.tables() if r.key]
+        if not keyed:
+            return self.update()
+        relation = self.rng.choice(keyed)
+        key = relation.column(self.rng.choice(relation.key))
+        old, new = self.values.operand(key.type), self.rng.choice(VALUES[key.type])
+        return f"UPDATE {self.name(relation)} SET {key.name} = {new} WHERE {key.name} = {old}"
+
+    def cascade(self) -> str:
+        """Takes away a row that others refer to, or its key."""
+        if not self.schema.foreign_keys:
+            return self.move()
+        parent, child, column = self.rng.choice(self.schema.foreign_keys)
+        key = parent.column(parent.key[0])
+        where = self.rng.choice([
+            f"IN (SELECT {column} FROM {child.qualified})", f"= {self.values.operand(key.type)}"])
+        if self.chance(0.5):
+            return f"DELETE FROM {parent.qualified} WHERE {key.name} {where}"
+        new = self.rng.choice(VALUES[key.type])
+        return f"UPDATE {parent.qualified} SET {key.name} = {new} WHERE {key.name} {where}"
 
     def delete(self) -> str:
         relation = self.target()

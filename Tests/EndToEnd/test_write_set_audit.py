@@ -63,6 +63,7 @@ def test_every_way_to_change_data_changes_what_mynah_expected(audited, protocol)
         table = f"scratch_{number}"
         with RawSession.connect(mynah.port, database=DATABASE) as writer:
             for statement in test_invalidation.split(test_invalidation.TABLE + change.setup):
+                audited.audit.decode(DATABASE)
                 writer.run(statement.replace("{t}", table))
             for write in change.writes:
                 audited.audit.decode(DATABASE)
@@ -72,7 +73,7 @@ def test_every_way_to_change_data_changes_what_mynah_expected(audited, protocol)
     findings = audited.findings()
     print(f"\n{protocol}: {findings}")
     assert not findings.unexplained, findings
-    assert findings.explained > 2 * len(changes) and findings.by_name > len(changes), findings
+    assert findings.explained > len(changes) * 3 // 2 and findings.by_name > len(changes), findings
 
 
 def test_names_that_imitate_a_line_of_the_log_are_told_apart(audited):
