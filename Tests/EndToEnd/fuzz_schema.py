@@ -51,7 +51,7 @@ COMMON = ["integer", "integer", "integer", "bigint", "text", "text", "varchar(6)
           "uuid", "smallint"]
 ODD = ["numeric", "timestamptz", "jsonb", "double precision", "char(3)", "mood", "small",
        "text COLLATE folded"]
-ACTIONS = ["CASCADE", "SET NULL", "SET DEFAULT", "RESTRICT", "NO ACTION"]
+ACTIONS = ["CASCADE", "CASCADE", "CASCADE", "SET NULL", "SET NULL", "SET DEFAULT", "RESTRICT", "NO ACTION"]
 
 
 @dataclasses.dataclass
