@@ -5,7 +5,7 @@ import random
 
 import wire
 from fuzz_queries import Queries
-from fuzz_schema import Schema
+from fuzz_schema import VALUES, Schema
 from fuzz_values import Parameter, Values, redrawn, used
 from fuzz_writes import Writes
 
@@ -107,8 +107,8 @@ class ProgramMaker:
     def operation(self) -> list[Operation]:
         rng = self.rng
         return rng.choices(
-            [self.reads, self.write, self.block, self.overlap, self.definition, self.setting],
-            [38, 42, 9, 5, 4, 3],
+            [self.reads, self.write, self.block, self.overlap, self.definition, self.setting, self.moved],
+            [38, 42, 9, 5, 4, 3, 6],
         )[0]()
 
     def mode(self) -> str:
@@ -137,6 +137,19 @@ class ProgramMaker:
         if rng.random() < 0.15:
             made.append(Operation("read", rng.choice([0, 1, 2, 3]), [first]))
         return made
+
+    def moved(self) -> list[Operation]:
+        """A read of one key, then a write that gives this key to the row of another."""
+        keyed = [r for r in self.schema.tables("table", "partitioned") if r.key]
+        if not keyed:
+            return self.write()
+        relation = self.rng.choice(keyed)
+        key = relation.column(relation.key[0])
+        old, new = self.rng.sample(VALUES[key.type], 2)
+        table = relation.qualified
+        read = Statement(f"SELECT count(*) FROM {table} WHERE {key.name} = {new}")
+        write = Statement(f"UPDATE {table} SET {key.name} = {new} WHERE {key.name} = {old}")
+        return [Operation("read", 0, [read]), Operation("write", 4, [write])]
 
     def written(self) -> Statement:
         mode = self.rng.choice([SIMPLE, SIMPLE, TEXT, BINARY])
