@@ -172,6 +172,7 @@ class MynahServer:
         rules: list[dict[str, object]] | None = None,
         listen: dict[str, object] | None = None,
         sqlite: dict[str, object] | None = None,
+        log: dict[str, object] | None = None,
         environment: dict[str, str] | None = None,
     ):
         self.environment = environment or {}
@@ -188,6 +189,7 @@ class MynahServer:
             "metrics": f"127.0.0.1:{self.metrics_port}",
             **(listen or {}),
         }
+        self.log_settings = log or {}
         self.process: subprocess.Popen | None = None
 
     @property
@@ -206,6 +208,8 @@ class MynahServer:
         if self.sqlite:
             lines += ["", "[sqlite]", *toml(self.sqlite)]
         lines += ["", "[cache]", *toml(self.cache)]
+        if self.log_settings:
+            lines += ["", "[log]", *toml(self.log_settings)]
         for rule in self.rules:
             lines += ["", "[[rule]]", *toml(rule)]
         return "\n".join(lines) + "\n"
