@@ -366,6 +366,9 @@ final class ClientSession {
         var segments = ledger.segments
         if let openSegment { segments.append(openSegment) }
         openSegment = nil
+        // Its ReadyForQuery has begun and will not end: the ledger has let go of it.
+        if case .ready(let segment) = pieceMeaning { segments.append(segment) }
+        pieceMeaning = .part
         let windows = segments.flatMap(\.windows)
         ledger = ReplyLedger()
         if mayStillRun {
