@@ -214,6 +214,33 @@ def test_anomaly_11_an_entry_that_expires_while_many_ask_is_replaced_whole(postg
     assert delta.hits > 0 and delta.misses > 5, str(delta)
 
 
+def test_anomaly_12_a_sampling_checker_watches_what_no_test_can(postgres, own_mynah, table):
+    """Invalidations are not sent anywhere that they could be lost; the sampler would show it."""
+    server = own_mynah(postgres.url(), cache={"verify": 1.0}).start()
+    with RawSession.connect(server.port) as writer:
+        writer.run(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
+        writer.run(f"INSERT INTO {table} SELECT i, 0 FROM generate_series(1, 5) i")
+        stop = threading.Event()
+
+        def read():
+            with RawSession.connect(server.port) as client:
+                while not stop.is_set():
+                    for row in range(1, 6):
+                        client.run(f"SELECT v FROM {table} WHERE id = {row}")
+
+        threads = [threading.Thread(target=read) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for number in range(100):
+            writer.run(f"UPDATE {table} SET v = {number} WHERE id = {number % 5 + 1}")
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+    metrics = server.metrics()
+    assert metrics.total("mynah_cache_verified_total") > 20
+    assert metrics.total("mynah_cache_verify_mismatch_total") == 0
+
+
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
 def test_anomaly_39_a_snapshot_transaction_is_not_answered_from_memory(lab, level):
     lab.make(*TABLE)
