@@ -6,7 +6,7 @@ import re
 import struct
 import uuid
 
-from fuzz_schema import NUMBERS, SPELLINGS, VALUES
+from fuzz_types import NUMBERS, SPELLINGS, VALUES
 
 # Type OIDs that a Parse may declare, and how their values go over the wire in binary.
 OIDS = {
@@ -48,7 +48,11 @@ def random_parameter(rng: random.Random, type: str) -> Parameter:
         declared = rng.choice([0, oid, 23, 20, 21])
         binary = declared if declared else oid or 23
         width = struct.calcsize(INTEGERS[binary]) * 8 - 1
-        if rng.random() < 0.5 and -(1 << width) <= number < 1 << width and (declared or type != "small"):
+        if (
+            rng.random() < 0.5
+            and -(1 << width) <= number < 1 << width
+            and (declared or type != "small")
+        ):
             return Parameter(type, declared, 1, struct.pack(INTEGERS[binary], number))
         text = rng.choice([text, text, f" {text}", f"{text} ", text if number < 0 else f"+{text}"])
         return Parameter(type, declared, 0, text.encode())
@@ -122,4 +126,8 @@ class Values:
     def typed(self, type: str) -> str:
         """A value whose type shows without a context."""
         literal = self.rng.choice(VALUES[type])
-        return f"{literal}::{base_type(type)}" if literal.startswith("'") else f"({literal})::{base_type(type)}"
+        return (
+            f"{literal}::{base_type(type)}"
+            if literal.startswith("'")
+            else f"({literal})::{base_type(type)}"
+        )

@@ -1,10 +1,11 @@
-"""Random statements that change data, definitions or the session."""
+"""Random INSERT, UPDATE, DELETE and MERGE."""
 
 import random
 
 from fuzz_queries import Queries
-from fuzz_schema import NUMBERS, VALUES, Column, Relation, Schema
-from fuzz_values import Values, plain_text
+from fuzz_schema import Schema
+from fuzz_types import NUMBERS, VALUES, Column, Relation
+from fuzz_values import Values
 
 
 class Writes:
@@ -51,12 +52,24 @@ class Writes:
             f" RETURNING {alias}{relation.columns[0].name}"
 
     def row(self, columns: list[Column], relation: Relation) -> str:
-        return "(" + ", ".join(
-            self.rng.choice(VALUES[c.type]) if c.name in relation.key and self.chance(0.7)
-            else self.rng.choice([self.values.stored(c.type), self.values.stored(c.type), "DEFAULT"])
-            if self.chance(0.3) else self.values.stored(c.type)
-            for c in columns
-        ) + ")"
+        return (
+            "("
+            + ", ".join(
+                (
+                    self.rng.choice(VALUES[c.type])
+                    if c.name in relation.key and self.chance(0.7)
+                    else (
+                        self.rng.choice(
+                            [self.values.stored(c.type), self.values.stored(c.type), "DEFAULT"]
+                        )
+                        if self.chance(0.3)
+                        else self.values.stored(c.type)
+                    )
+                )
+                for c in columns
+            )
+            + ")"
+        )
 
     def insert(self, conflict: str = "") -> str:
         relation = self.target()
@@ -67,11 +80,16 @@ class Writes:
         if self.chance(0.15):
             same = self.queries.select(1, wanted=[c.type for c in columns])
             return f"INSERT INTO {self.name(relation)}{listing} {same.sql}"
-        rows = ", ".join(self.row(columns, relation) for _ in range(self.rng.choice([1, 1, 1, 2, 3])))
-        return f"INSERT INTO {self.name(relation)}{listing} VALUES {rows}{conflict}{self.returning(relation)}"
+        rows = ", ".join(
+            self.row(columns, relation) for _ in range(self.rng.choice([1, 1, 1, 2, 3]))
+        )
+        tail = f"{conflict}{self.returning(relation)}"
+        return f"INSERT INTO {self.name(relation)}{listing} VALUES {rows}{tail}"
 
     def conflict(self) -> str:
-        relation = self.rng.choice([r for r in self.schema.tables() if r.key] or self.schema.tables())
+        relation = self.rng.choice(
+            [r for r in self.schema.tables() if r.key] or self.schema.tables()
+        )
         columns = self.settable(relation)
         rows = ", ".join(self.row(columns, relation) for _ in range(self.rng.choice([1, 1, 2])))
         listing = ", ".join(c.name for c in columns)
@@ -165,8 +183,11 @@ class Writes:
             key = relation.columns[0]
             same = [n for n, t in columns if t == key.type]
             if same:
-                return (f"DELETE FROM {self.name(relation)} AS x USING {other} WHERE"
-                        f" x.{key.name} = {self.rng.choice(same)} AND {self.queries.comparison(columns)}")
+                return (
+                    f"DELETE FROM {self.name(relation)} AS x USING {other} WHERE"
+                    f" x.{key.name} = {self.rng.choice(same)}"
+                    f" AND {self.queries.comparison(columns)}"
+                )
         where = self.where(relation, "x") or " WHERE false"
         return f"DELETE FROM {self.name(relation)} AS x{where}{self.returning(relation, 'x.')}"
 
@@ -178,13 +199,21 @@ class Writes:
         inserted = ", ".join("s.k" if c is key else self.values.stored(c.type) for c in columns)
         keys = ", ".join(f"({self.values.typed(key.type)})" for _ in range(1))
         clauses = [
-            self.rng.choice([f"WHEN MATCHED THEN UPDATE SET {self.assignment(relation)}",
-                             "WHEN MATCHED THEN DELETE", "WHEN MATCHED THEN DO NOTHING"]),
-            f"WHEN NOT MATCHED THEN INSERT ({', '.join(c.name for c in columns)}) VALUES ({inserted})",
+            self.rng.choice(
+                [
+                    f"WHEN MATCHED THEN UPDATE SET {self.assignment(relation)}",
+                    "WHEN MATCHED THEN DELETE",
+                    "WHEN MATCHED THEN DO NOTHING",
+                ]
+            ),
+            f"WHEN NOT MATCHED THEN INSERT ({', '.join(c.name for c in columns)})"
+            f" VALUES ({inserted})",
         ]
         self.rng.shuffle(clauses)
-        return (f"MERGE INTO {relation.qualified} x USING (VALUES {keys}) s(k) ON x.{key.name} = s.k "
-                + " ".join(clauses[: self.rng.randint(1, 2)]))
+        return (
+            f"MERGE INTO {relation.qualified} x USING (VALUES {keys}) s(k) ON x.{key.name} = s.k "
+            + " ".join(clauses[: self.rng.randint(1, 2)])
+        )
 
     def with_write(self) -> str:
         first, second = self.rng.choice([self.update, self.delete, self.insert])(), self.target()
@@ -192,96 +221,12 @@ class Writes:
             first += " RETURNING 1 AS one"
         elif "RETURNING" not in first:
             first += " RETURNING x.*"
-        tail = self.rng.choice([
-            "SELECT count(*) FROM w", f"SELECT count(*) FROM {second.qualified}",
-            f"DELETE FROM {second.qualified} WHERE {second.columns[0].name} = {self.values.operand(second.columns[0].type)}",
-        ])
+        tail = self.rng.choice(
+            [
+                "SELECT count(*) FROM w",
+                f"SELECT count(*) FROM {second.qualified}",
+                f"DELETE FROM {second.qualified} WHERE {second.columns[0].name} ="
+                f" {self.values.operand(second.columns[0].type)}",
+            ]
+        )
         return f"WITH w AS ({first}) {tail}"
-
-    # Other ways to write; these take no parameters
-
-    def copy(self) -> tuple[str, bytes]:
-        relation = self.rng.choice(self.schema.tables("table", "partitioned", "partition", "child"))
-        columns = self.settable(relation)
-        lines = []
-        for _ in range(self.rng.randint(1, 3)):
-            fields = [plain_text(self.rng.choice(VALUES[c.type])).replace("\n", "\\n") for c in columns]
-            lines.append("\t".join(fields) + "\n")
-        return (f"COPY {relation.qualified} ({', '.join(c.name for c in columns)}) FROM STDIN",
-                "".join(lines).encode())
-
-    def unusual(self) -> str:
-        """TRUNCATE, functions and procedures that write, DO, REFRESH, several statements at once."""
-        rng, schema = self.rng, self.schema
-        table = rng.choice(schema.tables())
-        options = [
-            f"TRUNCATE {table.qualified}{rng.choice(['', ' CASCADE', ' CASCADE', ' RESTART IDENTITY'])}",
-            f"DO $$ BEGIN DELETE FROM {table.qualified} WHERE {table.columns[0].name} ="
-            f" {rng.choice(VALUES[table.columns[0].type])}; END $$",
-            f"{self.plain().statement()}; {self.plain().statement()}",
-            f"SELECT 1; {self.plain().statement()}; SELECT 2",
-            f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, BUFFERS OFF) {self.plain().update()}",
-        ]
-        options += [f"SELECT {writer}" for writer in schema.writers] * 2
-        options += [f"CALL {procedure}" for procedure in schema.procedures] * 2
-        if any(r.kind == "matview" for r in schema.relations):
-            options += ["REFRESH MATERIALIZED VIEW public.m"] * 4
-        return rng.choice(options)
-
-    def plain(self) -> "Writes":
-        return Writes(self.rng, self.schema, Values(self.rng, None))
-
-    def definition(self) -> str:
-        """DDL that leaves the schema's own description true enough for later statements."""
-        rng, schema = self.rng, self.schema
-        table = rng.choice(schema.tables())
-        plain = rng.choice([r for r in schema.tables("table")])
-        other = rng.choice(schema.tables("table"))
-        role, relation = rng.choice(schema.roles), rng.choice(schema.relations)
-        number = rng.randint(1, 3)
-        options = [
-            f"ALTER TABLE {table.qualified} ADD COLUMN IF NOT EXISTS added{number} integer DEFAULT 7",
-            f"ALTER TABLE {table.qualified} DROP COLUMN IF EXISTS added{number}",
-            f"CREATE INDEX ON {table.qualified} ({table.columns[0].name})",
-            f"ALTER TABLE {table.qualified} {rng.choice(['DISABLE', 'ENABLE'])} TRIGGER USER",
-            f"ALTER TABLE {plain.qualified} {rng.choice(['ENABLE', 'DISABLE', 'FORCE'])} ROW LEVEL SECURITY",
-            f"CREATE POLICY pol{number} ON {plain.qualified} USING (true)",
-            f"DROP POLICY IF EXISTS pol{number} ON {plain.qualified}",
-            f"ALTER TABLE public.h1 {rng.choice(['NO INHERIT', 'INHERIT'])} public.h",
-            f"ALTER TABLE public.p DETACH PARTITION public.p{rng.randint(0, 2)}",
-            f"ALTER TABLE public.p ATTACH PARTITION public.p2 DEFAULT",
-            f"CREATE TABLE IF NOT EXISTS s{rng.randint(1, 2)}.{plain.name} (LIKE {plain.qualified} INCLUDING ALL)",
-            f"CREATE TABLE s1.scratch{number} AS SELECT * FROM {plain.qualified}",
-            f"DROP TABLE IF EXISTS s1.scratch{number}",
-            f"CREATE OR REPLACE VIEW public.v0 AS SELECT * FROM {other.qualified}",
-            f"ALTER TABLE {plain.qualified} RENAME TO renamed",
-            f"ALTER TABLE {plain.schema}.renamed RENAME TO {plain.name}",
-            f"ALTER TABLE {plain.schema}.renamed RENAME TO {plain.name}",
-            f"ALTER TABLE {plain.qualified} ADD UNIQUE ({plain.columns[-1].name})",
-            f"COMMENT ON TABLE {plain.qualified} IS 'x'",
-            f"ANALYZE {plain.qualified}",
-            *[f"GRANT {rng.choice(['SELECT', 'ALL'])} ON {relation.qualified} TO {role}"] * 3,
-            *[f"REVOKE {rng.choice(['SELECT', 'ALL'])} ON {relation.qualified} FROM {role}"] * 3,
-            f"REVOKE USAGE ON SCHEMA s1 FROM {role}",
-            f"GRANT USAGE ON SCHEMA s1, s2 TO {role}",
-            f"GRANT {schema.roles[0]} TO {schema.roles[1]}",
-            f"REVOKE {schema.roles[0]} FROM {schema.roles[1]}",
-            f"CREATE OR REPLACE FUNCTION public.f_add(i integer) RETURNS integer IMMUTABLE LANGUAGE sql"
-            f" AS 'SELECT i + {number}'",
-        ]
-        return rng.choice(options)
-
-    def setting(self) -> str:
-        rng = self.rng
-        return rng.choice([
-            "SET search_path = {}".format(rng.choice(["s1, public", "s2, public", "public, s1", "s2", "DEFAULT"])),
-            "SET search_path = {}".format(rng.choice(["s1, public", "s2, s1, public", "public"])),
-            "SET TimeZone = '{}'".format(rng.choice(["UTC", "America/New_York", "Asia/Kolkata"])),
-            "SET DateStyle = '{}'".format(rng.choice(["ISO, MDY", "German", "SQL, DMY", "ISO, DMY"])),
-            "SET extra_float_digits = {}".format(rng.choice([0, 1, 3])),
-            f"SET ROLE {rng.choice([*self.schema.roles, 'NONE'])}",
-            "RESET ROLE", "RESET search_path",
-            "SELECT set_config('search_path', 's2, public', false)",
-        ])
-
-

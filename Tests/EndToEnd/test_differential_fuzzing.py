@@ -2,7 +2,7 @@
 
 `MYNAH_FUZZ_STATEMENTS` is how many statements go through Mynah (100,000 unless set), and
 `MYNAH_FUZZ_SEED` what they are (`random` picks a seed). A failure prints the label of its round,
-which `fuzz_run.py --label` repeats, and a script that was cut down to what is needed.
+which `fuzz_rounds.py --label` repeats, and a script that was cut down to what is needed.
 """
 
 import concurrent.futures
@@ -12,6 +12,7 @@ import random
 
 import pytest
 
+import fuzz_rounds
 import fuzz_run
 import sqlite_fuzz
 from servers import PostgresServer
@@ -29,7 +30,7 @@ def seed() -> str:
 
 def fuzzed(port: int, seed: str, worker: int, statements: int):
     """Runs in a process of its own."""
-    fuzzer = fuzz_run.Fuzzer(port, worker, audit=WriteSetAudit(port))
+    fuzzer = fuzz_rounds.Fuzzer(port, worker, audit=WriteSetAudit(port))
     try:
         tally = fuzzer.rounds(f"{seed}.{worker}", statements)
         return tally, fuzzer.findings()
@@ -78,3 +79,4 @@ def test_sqlite_through_mynah_answers_what_the_library_answers(tmp_path):
     tally = sqlite_fuzz.Fuzzer(tmp_path).rounds(seed(), max(STATEMENTS // 10, 1000))
     print(f"\n{tally}")
     assert tally.counts["hits"] > tally.statements // 3, tally
+    assert tally.counts["foreign"] > tally.statements // 400, tally

@@ -116,7 +116,7 @@ def test_a_mutant_that_overlooks_a_table_is_noticed(audited, mutant):
         with RawSession.connect(mynah.port, database=DATABASE) as writer:
             for statement in definitions:
                 writer.run(statement)
-            # The catalog with these definitions has to be there first: without one, everything is covered.
+            # The catalog with these definitions first: without one, everything is covered.
             writer.run("SELECT 1")
             assert wire.sqlstate(writer.query(write)) is None
         findings = audited.findings()

@@ -98,7 +98,11 @@ class WriteSetAudit:
             " options='-c timezone=UTC -c datestyle=ISO -c search_path='")
         connection.autocommit = True
         self.connections[database] = connection
-        self.run(database, "SELECT pg_create_logical_replication_slot(%s, 'test_decoding')", self.slot(database))
+        self.run(
+            database,
+            "SELECT pg_create_logical_replication_slot(%s, 'test_decoding')",
+            self.slot(database),
+        )
 
     @staticmethod
     def slot(database: str) -> str:
@@ -155,7 +159,9 @@ class WriteSetAudit:
                        if w.opened <= transaction.committed <= w.closed]
             if any(transaction.is_explained_by(window) for window in windows):
                 found.explained += 1
-                named = [w for w in windows if w.covers is not None and transaction.is_explained_by(w)]
+                named = [
+                    w for w in windows if w.covers is not None and transaction.is_explained_by(w)
+                ]
                 found.by_name += bool(named)
             else:
                 found.unexplained.append((transaction, windows))
