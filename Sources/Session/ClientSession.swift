@@ -39,6 +39,8 @@ final class ClientSession {
     var replay: Deque<MessageFrame> = []
     /// The extended-protocol segment being forwarded, until its Sync has been sent.
     var openSegment: ForwardedSegment?
+    /// Opened before a byte that may commit was sent, and not closed yet.
+    var windows = SessionWindows()
     var wait: Wait?
     /// Distinguishes answers to what is awaited now from late ones.
     var waitNumber: UInt64 = 0
@@ -363,11 +365,9 @@ final class ClientSession {
     /// coordinator, who waits for proof of what became of them.
     func settleOutstanding(mayStillRun: Bool) {
         ledger.abandonCaptures()
-        var segments = ledger.segments
-        if let openSegment { segments.append(openSegment) }
         openSegment = nil
-        let windows = segments.flatMap(\.windows)
         ledger = ReplyLedger()
+        let windows = windows.takeAll()
         if mayStillRun {
             services.coordinator.outcomeUnknown(windows, key: linkKey, database: database)
         } else {
