@@ -23,6 +23,9 @@ package final class RegisteredWindow: Sendable {
         self.coversEverything = coversEverything
     }
 
+    /// Whether it has been closed.
+    package var isOver: Bool { window.isOver }
+
     /// What it has open.
     package var cells: CellSet { window.cells }
 }

@@ -31,6 +31,9 @@ package final class WriteWindow: Sendable {
         self.isCounted = isCounted
     }
 
+    /// Whether it has been closed.
+    var isOver: Bool { isClosed.load(ordering: .sequentiallyConsistent) }
+
     /// Counts a writer on each cell. Returns nil, with nothing counted, if a cell already has
     /// `maximumPerCell` writers in flight: the write must then be refused, not sent.
     package static func open(_ cells: CellSet) -> WriteWindow? {

@@ -289,7 +289,7 @@ extension ClientSession {
             noteSent(segment)
         } else {
             // Ignored by the server while COPY runs: what it would have ended goes on.
-            if !segment.steps.isEmpty || !segment.windows.isEmpty { openSegment = segment }
+            if !segment.steps.isEmpty || windows.covers(segment) { openSegment = segment }
         }
         sendUpstream(frame.bytes)
     }

@@ -35,11 +35,8 @@ extension ClientSession: UpstreamLinkDelegate {
         portals.removeAll()
         for statement in statements.values { statement.isFaithful = false }
         transaction.distrustWrites()
-        for segment in ledger.segments + (openSegment.map { [$0] } ?? [])
-        where !segment.windows.isEmpty {
-            let window = try services.coordinator.open(
-                .everything, database: database, catalogVersion: 0)
-            if let window { segment.windows.append(window) }
+        for segment in windows.segments {
+            try openWindow(over: .everything, catalogVersion: 0, in: segment)
         }
         for status in greeting.parameterStatuses {
             let name = "reported " + status.name.lowercased()
@@ -121,6 +118,12 @@ extension ClientSession: UpstreamLinkDelegate {
             ledger.absorbsCurrent && tag != BackendTag.notificationResponse
             && tag != BackendTag.parameterStatus
         captureOfPiece = nil
+        if tag == BackendTag.readyForQuery {
+            // The ledger is told when it is whole: a link that is lost in the middle of it leaves
+            // its segment outstanding.
+            pieceMeaning = .part
+            return
+        }
         let isOwnSegment = ledger.currentSegment?.isAbsorbed ?? false
         pieceMeaning = ledger.received(tag)
         switch pieceMeaning {
@@ -148,20 +151,20 @@ extension ClientSession: UpstreamLinkDelegate {
         case .farewell:
             absorbsPiece = true
         case .unexpected:
-            throw PostgresError(
-                .protocolViolation, "unexpected message from the database server",
-                severity: .fatal)
+            throw Self.unexpectedMessage
         case .part, .parseCompleted, .ready:
             break
         }
     }
 
+    private static let unexpectedMessage = PostgresError(
+        .protocolViolation, "unexpected message from the database server", severity: .fatal)
+
     /// Settles a segment that has not run and will not.
     func release(_ segment: ForwardedSegment) {
-        for window in segment.windows {
+        for window in windows.take(of: segment) {
             services.coordinator.close(window, committed: false, processID: linkKey?.processID)
         }
-        segment.windows.removeAll()
         if segment.isUnsettled { unsettledSegments -= 1 }
         if segment.isUnresolved { unresolvedSegments -= 1 }
         if segment.isNoted { transaction.skipped(segment) }
@@ -193,6 +196,10 @@ extension ClientSession: UpstreamLinkDelegate {
     private func messageEnded(
         _ piece: BackendMessageScanner.Piece, in chunk: ByteBuffer
     ) throws(PostgresError) {
+        if piece.tag == BackendTag.readyForQuery {
+            try readyForQueryEnded(scanner.body(of: piece, in: chunk))
+            return
+        }
         switch pieceMeaning {
         case .parseCompleted(let statement):
             statement.replaced = nil
@@ -201,21 +208,6 @@ extension ClientSession: UpstreamLinkDelegate {
                 tag: scanner.body(of: piece, in: chunk)?.readableBytesView, capture)
         case .asynchronous:
             if piece.tag == BackendTag.parameterStatus { parameterReported(piece, in: chunk) }
-        case .ready(let segment):
-            var body = scanner.body(of: piece, in: chunk)
-            guard let status = body?.readInteger(as: UInt8.self).flatMap(TransactionStatus.init)
-            else {
-                throw PostgresError(
-                    .protocolViolation, "invalid ReadyForQuery from the database server",
-                    severity: .fatal)
-            }
-            for held in ledger.takeHeldOver() { settle(held, status) }
-            settle(segment, status)
-            if segment.beginsLazily, segment.hasFailed {
-                // What the client takes for a block is none.
-                throw PostgresError(
-                    "08007", "the transaction could not be started", severity: .fatal)
-            }
         case .farewell:
             farewell = scanner.body(of: piece, in: chunk)
         case .failed:
@@ -225,8 +217,28 @@ extension ClientSession: UpstreamLinkDelegate {
             {
                 hasBeenToldFatal = error.severity == .fatal
             }
-        case .part, .rowDescription, .dataRow, .unexpected:
+        case .part, .rowDescription, .dataRow, .ready, .unexpected:
             break
+        }
+    }
+
+    private func readyForQueryEnded(_ body: ByteBuffer?) throws(PostgresError) {
+        var body = body
+        guard let status = body?.readInteger(as: UInt8.self).flatMap(TransactionStatus.init)
+        else {
+            throw PostgresError(
+                .protocolViolation, "invalid ReadyForQuery from the database server",
+                severity: .fatal)
+        }
+        guard case .ready(let segment) = ledger.received(BackendTag.readyForQuery) else {
+            throw Self.unexpectedMessage
+        }
+        for held in ledger.takeHeldOver() { settle(held, status) }
+        settle(segment, status)
+        if segment.beginsLazily, segment.hasFailed {
+            // What the client takes for a block is none.
+            throw PostgresError(
+                "08007", "the transaction could not be started", severity: .fatal)
         }
     }
 
@@ -270,11 +282,10 @@ extension ClientSession: UpstreamLinkDelegate {
         }
         let isCommitted = !segment.isProvenAborted && !segment.leftBlockOpen(status)
         if segment.hasUnopenedWindow { try? openWindow(catalogVersion: 0, in: segment) }
-        for window in segment.windows {
+        for window in windows.take(of: segment) {
             services.coordinator.close(
                 window, committed: isCommitted, processID: linkKey?.processID)
         }
-        segment.windows.removeAll()
         if segment.isUnsettled {
             unsettledSegments -= 1
             settleSettings(of: segment, status)
@@ -359,7 +370,9 @@ extension ClientSession: UpstreamLinkDelegate {
         let mayStillRun = mayStillRun && wasReady
         link = nil
         linkIsReady = false
-        let isQuiet = wasReady && ledger.isEmpty && openSegment == nil && scanner.isAtBoundary
+        let isQuiet =
+            wasReady && ledger.isEmpty && openSegment == nil && windows.isEmpty
+            && scanner.isAtBoundary
         if isQuiet, transaction.isCertainlyIdle || transaction.lazyBlock != nil, !isBoundToLink,
             !isDraining
         {

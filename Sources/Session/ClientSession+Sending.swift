@@ -52,14 +52,24 @@ extension ClientSession {
         try openWindow(catalogVersion: profile.catalogVersion, in: segment)
     }
 
-    /// A window over all that the transaction may have changed so far.
+    /// A window over all that the transaction may have changed so far. Throws where there are too
+    /// many, and in a session that has ended: nobody would close it.
     func openWindow(
         catalogVersion: UInt64, in segment: ForwardedSegment
     ) throws(PostgresError) {
+        try openWindow(
+            over: transaction.writes,
+            catalogVersion: transaction.writesCatalogVersion ?? catalogVersion, in: segment)
+    }
+
+    /// A window over `writes`, closed with `segment`.
+    func openWindow(
+        over writes: WriteSet, catalogVersion: UInt64, in segment: ForwardedSegment
+    ) throws(PostgresError) {
+        guard !isClosed else { throw Self.shutdown }
         let window = try services.coordinator.open(
-            transaction.writes, database: database,
-            catalogVersion: transaction.writesCatalogVersion ?? catalogVersion)
-        if let window { segment.windows.append(window) }
+            writes, database: database, catalogVersion: catalogVersion)
+        if let window { windows.add(window, of: segment) }
     }
 
     /// Whether the names in what is sent now mean what analysis took them for. They may not where

@@ -40,6 +40,8 @@ final class ClientSession {
     var replay: Deque<MessageFrame> = []
     /// The extended-protocol segment being forwarded, until its Sync has been sent.
     var openSegment: ForwardedSegment?
+    /// Opened before a byte that may commit was sent, and not closed yet.
+    var windows = SessionWindows()
     var wait: Wait?
     /// Distinguishes answers to what is awaited now from late ones.
     var waitNumber: UInt64 = 0
@@ -370,14 +372,9 @@ final class ClientSession {
     /// coordinator, who waits for proof of what became of them.
     func settleOutstanding(mayStillRun: Bool) {
         ledger.abandonCaptures()
-        var segments = ledger.segments
-        if let openSegment { segments.append(openSegment) }
         openSegment = nil
-        // Its ReadyForQuery has begun and will not end: the ledger has let go of it.
-        if case .ready(let segment) = pieceMeaning { segments.append(segment) }
-        pieceMeaning = .part
-        let windows = segments.flatMap(\.windows)
         ledger = ReplyLedger()
+        let windows = windows.takeAll()
         if mayStillRun {
             services.coordinator.outcomeUnknown(windows, key: linkKey, database: database)
         } else {

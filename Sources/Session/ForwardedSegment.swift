@@ -16,8 +16,6 @@ final class ForwardedSegment {
     /// How many of them have completed.
     private(set) var completedSteps = 0
     private(set) var hasFailed = false
-    /// Windows opened before a byte that may commit was sent.
-    var windows: [OpenWindow] = []
     /// Only under a mutant: a window that is yet to be opened, too late.
     var hasUnopenedWindow = false
     /// Replies that were captured whole, to be stored.

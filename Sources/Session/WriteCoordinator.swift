@@ -7,11 +7,20 @@ import SQLAnalysis
 import Telemetry
 import Upstream
 
-/// A write window as a session holds it.
-struct OpenWindow: Sendable {
+/// A write window as a session holds it: until it has it closed, or hands it on.
+final class OpenWindow: Sendable {
     let registered: RegisteredWindow
     /// When it was opened, where that is logged: microseconds since 1970.
     fileprivate let openedAt: UInt64?
+
+    fileprivate init(_ registered: RegisteredWindow, openedAt: UInt64?) {
+        self.registered = registered
+        self.openedAt = openedAt
+    }
+
+    deinit {
+        assert(registered.isOver, "a write window was lost: its relations are never cached again")
+    }
 }
 
 /// Opens and closes the write windows of all sessions, and keeps those of unknown outcome open
@@ -53,16 +62,26 @@ package final class WriteCoordinator: Sendable {
                 hint: "Retry the statement.")
         }
         metrics.writeWindows.increment()
-        return OpenWindow(
-            registered: registered,
-            openedAt: logger.logLevel <= .trace ? WallClock.microseconds : nil)
+        metrics.writeWindowsOpen.increment()
+        guard logger.logLevel <= .trace else {
+            return OpenWindow(registered, openedAt: nil)
+        }
+        logger.trace(
+            "write window opened",
+            metadata: ["database": "\(database)", "order": "\(registered.order)"])
+        return OpenWindow(registered, openedAt: WallClock.microseconds)
     }
 
     /// Closes a window whose outcome is known. `processID` is that of the upstream session, where
     /// it is known.
     func close(_ open: OpenWindow, committed: Bool, processID: Int32? = nil) {
-        registry.close(open.registered, committed: committed)
-        log(open, committed ? .committed : .aborted, processID)
+        close(open, committed ? .committed : .aborted, processID)
+    }
+
+    private func close(_ open: OpenWindow, _ outcome: Outcome, _ processID: Int32?) {
+        registry.close(open.registered, committed: outcome != .aborted)
+        metrics.writeWindowsOpen.decrement()
+        log(open, outcome, processID)
     }
 
     /// Keeps windows whose connection ended before their outcome was known open until the upstream
@@ -78,10 +97,7 @@ package final class WriteCoordinator: Sendable {
             return
         }
         upstream.whenEnded(key, database: database) { [self] in
-            for window in windows {
-                registry.close(window.registered, committed: true)
-                log(window, .unknown, key?.processID)
-            }
+            for window in windows { close(window, .unknown, key?.processID) }
             logger.notice(
                 "outcome settled: the upstream session has ended",
                 metadata: ["database": "\(database)"])

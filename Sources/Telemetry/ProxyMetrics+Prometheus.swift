@@ -76,6 +76,10 @@ extension ProxyMetrics {
             "mynah_write_windows_total",
             help: "Write windows opened before something that can commit a write.",
             writeWindows.value)
+        text.gauge(
+            "mynah_write_windows_open",
+            help: "Write windows open now; their relations are not cached meanwhile.",
+            writeWindowsOpen.value)
         text.counter(
             "mynah_unknown_outcomes_total",
             help: "Commits whose outcome was unknown when their connection ended.",

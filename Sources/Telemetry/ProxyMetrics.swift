@@ -35,6 +35,8 @@ package final class ProxyMetrics: Sendable {
     /// From sending a statement upstream to the end of its reply.
     package let upstreamLatency = LatencyHistogram()
     package let writeWindows = Counter()
+    /// Those of them whose outcome is not known yet.
+    package let writeWindowsOpen = Gauge()
     /// Commits whose outcome was not known when their connection ended.
     package let unknownOutcomes = Counter()
 

@@ -137,6 +137,10 @@ class Campaign:
 
     def assert_every_table_is_cached_again(self) -> None:
         """A window that was never closed would keep its tables out of the cache for ever."""
+        open_windows = "mynah_write_windows_open"
+        wait_until(
+            lambda: self.mynah.metrics().total(open_windows) == 0, "every write window is closed", 40
+        )
         schema = self.schema
         names = [schema.table(table) for table in range(schema.tables)] + schema.group_tables
         names += [schema.list_table(half) for half in range(2)]

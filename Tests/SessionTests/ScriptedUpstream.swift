@@ -13,7 +13,8 @@ final class ScriptedUpstream: Upstream, @unchecked Sendable {
     private(set) var links: [ScriptedLink] = []
     let scriptedAnalyzer = ScriptedAnalyzer()
     var isReadyAtOnce = true
-    var ended: [CheckedContinuation<Void, Never>] = []
+    /// Who waits for proof that a server-side session has ended.
+    private var waiting: [@Sendable () -> Void] = []
 
     var analyzer: any StatementAnalyzer { scriptedAnalyzer }
     var settingsProbe: String? { "PROBE" }
@@ -40,13 +41,21 @@ final class ScriptedUpstream: Upstream, @unchecked Sendable {
     func shutDown() async {}
 
     func waitUntilEnded(_ key: BackendKey?, database: String) async throws {
-        await withCheckedContinuation {
-            waiting.withLock { _ = $0 }
-            ended.append($0)
-        }
+        preconditionFailure("asked with a callback")
     }
 
-    private let waiting = Mutex(())
+    func whenEnded(
+        _ key: BackendKey?, database: String, _ then: @escaping @Sendable () -> Void
+    ) {
+        waiting.append(then)
+    }
+
+    /// The proof has come, for all sessions that were lost.
+    func sessionsEnded() {
+        let waiting = waiting
+        self.waiting = []
+        for then in waiting { then() }
+    }
 }
 
 final class ScriptedLink: UpstreamLink {

@@ -30,6 +30,12 @@ final class SessionHarness {
         catalogReloaded()
     }
 
+    /// Whatever the test was about: no window outlives the sessions and what is proven of them.
+    deinit {
+        upstream.sessionsEnded()
+        #expect(services.metrics.writeWindowsOpen.value == 0)
+    }
+
     /// A client with `SELECT t` cached in both protocols, its replies taken.
     static func warmed() throws -> (SessionHarness, HarnessClient) {
         let harness = SessionHarness()
@@ -83,6 +89,16 @@ final class HarnessClient {
             handler: ClientConnectionHandler(
                 services: harness.services, registry: harness.registry), loop: harness.loop)
         try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+    }
+
+    deinit {
+        leave()
+    }
+
+    /// Closes the connection without a word.
+    func leave() {
+        channel.close(promise: nil)
+        harness.loop.run()
     }
 
     func send(_ bytes: ByteBuffer) throws {

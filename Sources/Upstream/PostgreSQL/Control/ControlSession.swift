@@ -132,8 +132,9 @@ final class ControlSession {
         defer { values.forEach { free($0) } }
         let pointers = values.map { UnsafePointer($0) }
         guard
-            let result = PQexecParams(
-                connection, sql, Int32(arguments.count), nil, pointers, nil, nil, 0)
+            PQsendQueryParams(
+                connection, sql, Int32(arguments.count), nil, pointers, nil, nil, 0) == 1,
+            let result = try answer(on: connection)
         else {
             let message = String(cString: PQerrorMessage(connection))
             disconnect()
@@ -149,5 +150,48 @@ final class ControlSession {
         PQclear(result)
         if PQstatus(connection) != CONNECTION_OK { disconnect() }
         throw ControlError(message, sqlState: state)
+    }
+
+    /// The result of the statement just sent; nil where the connection broke.
+    ///
+    /// Unlike `PQexecParams` it does not wait for ever: keepalives tell that a peer is there, and
+    /// `statement_timeout` is the server's, but what lies between may hold an answer back. The
+    /// fate of sessions and the catalog are then asked for on a new connection.
+    private func answer(on connection: OpaquePointer) throws(ControlError) -> OpaquePointer? {
+        let deadline = ContinuousClock.now + Self.answerLimit
+        var first: OpaquePointer?
+        while true {
+            while PQisBusy(connection) == 1 {
+                guard Self.waitForInput(of: connection, until: deadline) else {
+                    PQclear(first)
+                    disconnect()
+                    throw ControlError("the server has not answered within \(Self.answerLimit)")
+                }
+                guard PQconsumeInput(connection) == 1 else {
+                    PQclear(first)
+                    return nil
+                }
+            }
+            // One statement has one result; another error may follow when the connection ends.
+            guard let result = PQgetResult(connection) else { return first }
+            if first == nil { first = result } else { PQclear(result) }
+        }
+    }
+
+    /// More than the server's own `statement_timeout`.
+    private static let answerLimit = Duration.seconds(15)
+
+    /// False where nothing has come by the deadline.
+    private static func waitForInput(
+        of connection: OpaquePointer, until deadline: ContinuousClock.Instant
+    ) -> Bool {
+        while true {
+            let left = (deadline - .now) / .milliseconds(1)
+            guard left > 0 else { return false }
+            var descriptor = pollfd(fd: PQsocket(connection), events: Int16(POLLIN), revents: 0)
+            let ready = poll(&descriptor, 1, Int32(left.rounded(.up)))
+            // What is wrong with a descriptor PQconsumeInput will tell.
+            if ready > 0 || (ready < 0 && errno != EINTR) { return true }
+        }
     }
 }
