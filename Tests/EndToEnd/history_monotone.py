@@ -9,6 +9,9 @@ value v from `start` to `end`:
 A write whose outcome is unknown may or may not have happened: it is sent, never acknowledged, until a
 read shows it. With one writer and distinct values the two rules are complete: a history that keeps
 them is linearizable, counter by counter. Work grows with the history's length (and its sorting).
+
+Where a row stands may depend on its version: here after every odd one, there after every even one. A
+read that finds nothing then says ODD or EVEN; some such version must have been possible.
 """
 
 import bisect
@@ -17,6 +20,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 ACKNOWLEDGED, FAILED, UNKNOWN = "acknowledged", "failed", "unknown"
+# What was read instead of a version.
+ODD, EVEN = -1, -2
 
 
 class Write(NamedTuple):
@@ -118,13 +123,26 @@ def violations(bounds: dict[int, Bounds], reads: list[Read]) -> list[str]:
     for key, own in by_key.items():
         allowed = bounds.get(key) or Bounds()
         own.sort(key=lambda read: read.start)
-        finished = sorted((read.end, read.value) for read in own)
+        by_end = sorted(range(len(own)), key=lambda index: own[index].end)
+        least = [0] * len(own)  # what the counter was at least, by each read
         seen = done = 0
-        for start, end, _, value in own:
-            while done < len(finished) and finished[done][0] < start:
-                seen = max(seen, finished[done][1])
+        for index, (start, end, _, value) in enumerate(own):
+            # What ended before this read had started before it too: `least` knows it.
+            while own[by_end[done]].end < start:
+                seen = max(seen, least[by_end[done]])
                 done += 1
             acknowledged, highest = allowed.lowest(start), allowed.highest(end)
+            if value < 0:
+                version = first_of(value, max(acknowledged, seen), allowed.failed)
+                if version <= highest:
+                    least[index] = version
+                else:
+                    found.append(
+                        f"parity: counter {key} read as {'odd' if value == ODD else 'even'}, between "
+                        f"{max(acknowledged, seen)} and {highest}"
+                    )
+                continue
+            least[index] = value
             if value < acknowledged:
                 found.append(f"stale: counter {key} read as {value}, {acknowledged} was acknowledged")
             elif value < seen:
@@ -134,3 +152,11 @@ def violations(bounds: dict[int, Bounds], reads: list[Read]) -> list[str]:
             elif value in allowed.failed:
                 found.append(f"aborted: counter {key} read as {value}, whose write had failed")
     return found
+
+
+def first_of(parity: int, lowest: int, failed: set[int]) -> int:
+    """The first version from `lowest` on that is odd, or even, and has not failed."""
+    version = lowest + ((lowest - parity) % 2)
+    while version in failed:
+        version += 2
+    return version

@@ -12,7 +12,8 @@ import psycopg2
 
 import wire
 from history_client import Hang, LinkLost, PipelinedSession, connect, is_lost
-from history_reads import Request, Requests, Torn
+from history_keyed_reads import Torn, whole_tables
+from history_reads import Request, Requests
 from history_recorder import Recorder
 from history_schema import Schema
 
@@ -187,32 +188,40 @@ class Reader(Worker):
 
 
 class DirectReader(Worker):
-    """Reads the database itself: what it shows has happened, so no answer may be older from then on."""
+    """Reads the database itself: what it shows has happened, so nothing older may be answered."""
 
     def run(self) -> None:
-        schema, connection = self.part.schema, None
+        connection, keyed = None, whole_tables(self.part.schema)
         while not self.stop.wait(0.01):
-            table = self.chance.randrange(schema.tables)
-            group = self.chance.choice(schema.group_tables)
             try:
                 if connection is None:
                     connection = self.open()
                 cursor = connection.cursor()
-                for sql, counter in (
-                    (f"SELECT id, v FROM {schema.table(table)}", lambda i: schema.counter(table, i)),
-                    (f"SELECT id, v FROM {group}", schema.group_counter),
-                ):
+                for sql, values in (self.of_table(), self.of_group(), self.chance.choice(keyed)):
                     start = time.monotonic_ns()
                     cursor.execute(sql)
                     rows = cursor.fetchall()
                     end = time.monotonic_ns()
                     self.recorder.counts["direct reads"] += 1
-                    self.recorder.saw(start, end, [(counter(key), value) for key, value in rows])
+                    self.recorder.saw(start, end, values(rows))
             except (psycopg2.Error, sqlite3.OperationalError):
                 if not self.part.faulty:
                     raise
                 connection = None
                 time.sleep(0.05)
+
+    def of_table(self):
+        schema = self.part.schema
+        table = self.chance.randrange(schema.tables)
+        return f"SELECT id, v FROM {schema.table(table)}", lambda rows: [
+            (schema.counter(table, key), value) for key, value in rows
+        ]
+
+    def of_group(self):
+        schema = self.part.schema
+        return f"SELECT id, v FROM {self.chance.choice(schema.group_tables)}", lambda rows: [
+            (schema.group_counter(key), value) for key, value in rows
+        ]
 
     def open(self):
         if self.part.schema.is_sqlite:
@@ -225,10 +234,14 @@ class DirectReader(Worker):
 
 def run(part: Part, stop) -> None:
     """A process's whole life."""
+    from history_foreign import ForeignWriter
+    from history_keyed_writes import KeyedWriter
     from history_lists import ListWorkers
-    from history_writes import Writer
 
-    roles = {"reader": Reader, "writer": Writer, "lists": ListWorkers, "direct": DirectReader}
+    roles = {
+        "reader": Reader, "writer": KeyedWriter, "lists": ListWorkers, "direct": DirectReader,
+        "foreign": ForeignWriter,
+    }
     worker = roles[part.role](part, stop)
     try:
         worker.run()

@@ -17,7 +17,8 @@ class Writer(Worker):
         schema = self.part.schema
         mine = lambda number: number % self.part.owners == self.part.owner  # noqa: E731
         self.counters = [
-            (table, key) for table in range(schema.tables) if mine(table) for key in range(schema.keys)
+            (table, key) for table in range(schema.tables)
+            if mine(table) and table != schema.foreign_table for key in range(schema.keys)
         ]
         self.groups = [group for group in range(schema.groups) if mine(group)]
         self.tables = sorted({table for table, _ in self.counters})
@@ -48,8 +49,10 @@ class Writer(Worker):
         while not self.stop.is_set():
             self.slot = self.chance.randrange(3)
             self.current = self.session(self.slot)
+            shape = self.chance.choice(self.shapes)
+            self.recorder.counts[f"wrote: {shape.__name__}"] += 1
             try:
-                self.chance.choice(self.shapes)()
+                shape()
             except LinkLost:
                 self.lost(self.slot)
             self.stop.wait(self.part.pace * self.chance.random() * 2)
