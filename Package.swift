@@ -122,6 +122,13 @@ let package = Package(
                 "Mutants", nioCore, logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]),
+        .testTarget(
+            name: "SimulationTests",
+            dependencies: [
+                "Session", "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry",
+                "Mutants", nioCore, logging,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+            ]),
     ],
     swiftLanguageModes: [.v6]
 )

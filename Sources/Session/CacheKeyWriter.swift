@@ -1,3 +1,4 @@
+import Mutants
 import NIOCore
 import PostgresWire
 import SQLAnalysis
@@ -45,14 +46,30 @@ enum CacheKeyWriter {
         guard let shape = BindShape(bindTail) else { return false }
         key.clear()
         key.writeInteger(identity.number)
-        key.writeInteger(statement.parseIdentity.number)
+        key.writeInteger(
+            Mutant.keyWithoutParseSettings.isActive
+                ? identity.number : statement.parseIdentity.number)
         key.writeImmutableBuffer(statement.keyPart)
-        if shape.hasNoParameters, shape.resultsAreText {
+        if Mutant.keyWithoutLengths.isActive {
+            writeWithoutLengths(bindTail, into: &key)
+        } else if shape.hasNoParameters, shape.resultsAreText {
             writeAllTextBind(into: &key)
         } else {
             key.writeImmutableBuffer(bindTail)
         }
         return true
+    }
+
+    /// The fault that is to be noticed: formats and values one after the other.
+    private static func writeWithoutLengths(_ bindTail: ByteBuffer, into key: inout ByteBuffer) {
+        var tail = bindTail
+        for isValue in [false, true, false] {
+            for _ in 0..<(tail.readInteger(as: UInt16.self) ?? 0) {
+                let length = isValue ? tail.readInteger(as: Int32.self) ?? 0 : 2
+                guard var field = tail.readSlice(length: max(0, Int(length))) else { return }
+                key.writeBuffer(&field)
+            }
+        }
     }
 
     /// No parameter formats, no parameters, no result formats.

@@ -158,9 +158,12 @@ extension ClientSession {
     /// A CancelRequest for a statement that waits for another session's execution of it.
     func cancelWaitingStatement() {
         guard wait == .flight else { return }
-        if transaction.visibleStatus != .idle || heldFrame?.tag == FrontendTag.flush {
+        if transaction.visibleStatus != .idle || heldFrame?.tag == FrontendTag.flush
+            || !ledger.isEmpty
+        {
             // The block must fail, and in the server too: the statement runs and is cancelled there.
-            // So does one that a Flush asked for: what follows up to its Sync is then skipped.
+            // So does one that a Flush asked for: what follows up to its Sync is then skipped; and
+            // one behind others, whose replies come first.
             flightEnded(waitNumber)
             link?.cancelRunningStatement()
             return

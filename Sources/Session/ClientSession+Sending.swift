@@ -95,6 +95,10 @@ extension ClientSession {
             unresolvedSegments += 1
         }
         for step in segment.steps where step.bindsSessionToLink { isBoundToLink = true }
+        if Mutant.settingsBeforeConfirmation.isActive {
+            settings.takeUnconfirmed(segment.steps)
+            refreshIdentity()
+        }
     }
 
     /// Makes sure that there is a link, and that the server knows what it must before `statements`:

@@ -1,5 +1,6 @@
 import DequeModule
 import Logging
+import Mutants
 import NIOCore
 import PostgresWire
 import ResultCache
@@ -163,12 +164,18 @@ final class ClientSession {
             parseIdentity = .unknown
             return
         }
-        parseIdentity = services.identities.identity(
-            of: .init(database: database, user: startup.user, settings: settings.current))
+        parseIdentity = identity(of: settings.current)
         identity = parseIdentity
         guard settings.custom.hasKnown else { return }
-        identity = services.identities.identity(
-            of: .init(database: database, user: startup.user, settings: settings.identifying))
+        identity = identity(of: settings.identifying)
+    }
+
+    private func identity(of settings: [String: String]) -> SessionIdentity {
+        var settings = settings
+        if Mutant.keyWithoutRole.isActive { settings["role"] = nil }
+        if Mutant.keyWithoutSearchPath.isActive { settings["search_path"] = nil }
+        return services.identities.identity(
+            of: .init(database: database, user: startup.user, settings: settings))
     }
 
     /// What names are resolved with now.
@@ -366,6 +373,9 @@ final class ClientSession {
         var segments = ledger.segments
         if let openSegment { segments.append(openSegment) }
         openSegment = nil
+        // Its ReadyForQuery has begun and will not end: the ledger has let go of it.
+        if case .ready(let segment) = pieceMeaning { segments.append(segment) }
+        pieceMeaning = .part
         let windows = segments.flatMap(\.windows)
         ledger = ReplyLedger()
         if mayStillRun {

@@ -203,6 +203,15 @@ struct SessionSettings {
         return wasKnown
     }
 
+    /// The fault that is to be noticed: what is asked for is taken for granted.
+    mutating func takeUnconfirmed(_ steps: [StatementProfile]) {
+        for step in steps {
+            guard case .setting(let change) = step.kind else { continue }
+            confirmed(change)
+            transactionEnded(committed: true)
+        }
+    }
+
     /// The server-side session is a new one: nothing was set in it yet.
     mutating func reconnected(login newLogin: [String: String]) {
         login = newLogin

@@ -1,3 +1,4 @@
+import Mutants
 import PostgresWire
 import SQLAnalysis
 import Telemetry
@@ -66,7 +67,9 @@ struct TransactionTracker {
         if status == .failed { return .failedTransaction }
         if let readBarrier { return readBarrier }
         if uncertainSegments > 0 { return .repliesOutstanding }
-        if visibleStatus == .inBlock, !(isolation ?? defaultIsolation).readsNewestCommitted {
+        if visibleStatus == .inBlock, !(isolation ?? defaultIsolation).readsNewestCommitted,
+            !Mutant.isolationIgnored.isActive
+        {
             return .isolationLevel
         }
         return nil
@@ -129,7 +132,7 @@ struct TransactionTracker {
         case .read, .harmless:
             break
         case .write, .opaque:
-            readBarrier = .transactionWrote
+            if !Mutant.ownWritesIgnored.isActive { readBarrier = .transactionWrote }
         case .locking:
             readBarrier = readBarrier ?? .transactionWrote
         case .setting:

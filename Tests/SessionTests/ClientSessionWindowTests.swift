@@ -161,6 +161,73 @@ struct ClientSessionWindowTests {
         #expect(harness.services.metrics.fillsStored.value == 1)
     }
 
+    @Test("a link that ends within a ReadyForQuery leaves its window to the coordinator")
+    func linkEndsWithinReady() throws {
+        let harness = SessionHarness()
+        let client = try harness.client()
+        try client.query("UPDATE t")
+        let link = try harness.lastLink
+        link.reply {
+            $0.writeCommandComplete("UPDATE 1")
+            $0.writeInteger(BackendTag.readyForQuery)
+        }
+        link.lose()
+        #expect(harness.services.metrics.unknownOutcomes.value == 1)
+        #expect(writers(harness) == 1)
+    }
+
+    @Test("a client that goes within a ReadyForQuery leaves its window to the coordinator")
+    func clientGoesWithinReady() throws {
+        let harness = SessionHarness()
+        let client = try harness.client()
+        try client.query("UPDATE t")
+        try harness.lastLink.reply {
+            $0.writeCommandComplete("UPDATE 1")
+            $0.writeInteger(BackendTag.readyForQuery)
+        }
+        client.channel.close(promise: nil)
+        harness.loop.run()
+        #expect(harness.services.metrics.unknownOutcomes.value == 1)
+        #expect(writers(harness) == 1)
+    }
+
+    @Test("a statement cancelled while it waits is not answered ahead of what is still owed")
+    func cancelBehindOthers() throws {
+        let harness = SessionHarness()
+        let (leader, client) = (try harness.client(), try harness.client())
+        try leader.execute("SELECT t")
+        try client.query("UPDATE other")
+        let link = try harness.lastLink
+        link.replyTag("UPDATE 1")
+        _ = try client.take()
+        try client.query("SELECT other t")
+        try client.query("SELECT t")
+        harness.services.cancellations.cancel(try #require(client.key))
+        harness.loop.run()
+        #expect(try client.take() == [])
+        #expect(link.cancellations == 1)
+    }
+
+    @Test("a statement asked for with a Flush and cancelled while it waits is cancelled upstream")
+    func cancelAtFlush() throws {
+        let harness = SessionHarness()
+        let (leader, client) = (try harness.client(), try harness.client())
+        try leader.execute("SELECT t")
+        let leadingLink = try harness.lastLink
+        var bytes = execution(of: "SELECT t")
+        bytes.writeFlush()
+        try client.send(bytes)
+        #expect(harness.upstream.links.count == 1)
+        harness.services.cancellations.cancel(try #require(client.key))
+        harness.loop.run()
+        // No ReadyForQuery before the Sync.
+        #expect(try client.take() == [])
+        let link = try harness.lastLink
+        #expect(link !== leadingLink)
+        #expect(try link.takeSent() == ["P SELECT t", "B", "E", "H"])
+        #expect(link.cancellations == 1)
+    }
+
     @Test("a statement cancelled while it waits for another's fails in its block, upstream")
     func cancelInBlock() throws {
         let harness = SessionHarness()

@@ -86,7 +86,7 @@ struct FunctionBodyReader {
         case .query, .dataModification, .harmless, .locking, .setting: break
         case .transaction, .temporaryObject, .definition, .opaque: return false
         }
-        targets.formUnion(facts.writes)
+        targets.formUnion(facts.writes.map(\.ofAnyRow))
         count(statement)
         return true
     }
@@ -104,7 +104,7 @@ struct FunctionBodyReader {
             collector.walk(value["returnval"])
             let facts = collector.finish()
             count(value)
-            targets.formUnion(facts.writes)
+            targets.formUnion(facts.writes.map(\.ofAnyRow))
             return facts.kind == .query
         }
         return body.members.isEmpty || read(body, in: sql)

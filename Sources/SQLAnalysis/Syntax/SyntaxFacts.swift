@@ -128,6 +128,9 @@ package struct WriteTarget: Hashable, Sendable {
         self.action = action
         self.rows = rows
     }
+
+    /// The same of rows that are not known.
+    var ofAnyRow: WriteTarget { WriteTarget(relation: relation, action: action) }
 }
 
 /// A call as it is written.
