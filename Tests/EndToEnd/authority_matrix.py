@@ -10,7 +10,9 @@ import time
 from collections import Counter
 
 import wire
-from authority_schema import OPEN_READS, PREPARED, READS, ROLES, TABLES, USERS, VIEWS
+from authority_schema import (
+    OPEN_READS, PATH_READS, PREPARED, READS, ROLE_READS, ROLES, TABLES, USERS, VIEWS,
+)
 from history_client import LinkLost, PipelinedSession, is_lost, prepare, prepared
 
 # Replies in flight from several clients at a time, of which each waits for its own.
@@ -149,6 +151,9 @@ def is_refusal(reply: bytes) -> bool:
 
 
 class Matrix:
+    # How often is asked again what is likely to be in memory.
+    repeats = (4, 20, 80)
+
     def __init__(self, mynah, server, seed: int):
         self.mynah, self.server = mynah, server
         self.chance = random.Random(seed)
@@ -169,7 +174,9 @@ class Matrix:
             f"SET ROLE {role}", f"SET ROLE {role}", "SET ROLE NONE", "RESET ROLE",
             f"SET SESSION AUTHORIZATION {role}", "RESET SESSION AUTHORIZATION",
             f"SET LOCAL ROLE {role}",
-            f"SET search_path = {schema}, public", f"SET LOCAL search_path = {schema}",
+            f"SET search_path = {schema}, public", f"SET search_path = {schema}, public",
+            f"SET search_path = {schema}", f"SET LOCAL search_path = {schema}",
+            "RESET SESSION AUTHORIZATION", "RESET ROLE",
             f"SET app.tenant = '{tenant}'", f"SET LOCAL app.tenant = '{tenant}'",
             f"SELECT set_config('app.tenant', '{tenant}', false)",
             f"SELECT set_config('role', '{role}', true)",
@@ -223,7 +230,9 @@ class Matrix:
 
     def questions(self) -> Questions:
         found = Questions()
-        for sql in self.chance.sample(READS, 4) + self.chance.sample(OPEN_READS, 2):
+        # Whatever changes shows in some of these most of the time.
+        few = [self.chance.choice(PATH_READS), self.chance.choice(ROLE_READS)]
+        for sql in few + self.chance.sample(READS, 3) + self.chance.sample(OPEN_READS, 2):
             make = wire.query if self.chance.random() < 0.6 else wire.extended
             found.add(make(sql), sql)
         for name in self.chance.sample(list(PREPARED), 2):
@@ -239,7 +248,7 @@ class Matrix:
             known = [number for number, is_answered in enumerate(found) if is_answered]
             if known and (pair.is_idle or all(found)):
                 repeated = Questions()
-                for number in self.chance.choices(known, k=self.chance.choice((4, 20, 80))):
+                for number in self.chance.choices(known, k=self.chance.choice(self.repeats)):
                     repeated.add(questions.requests[number], questions.texts[number])
                 again.append((pair, repeated))
         self.ask(again)

@@ -58,6 +58,8 @@ READS = [
 ]
 # Without row-level security, of which answers are kept the longest.
 OPEN_READS = [sql for sql in READS if not any(name in sql for name in ("docs", "tenants", "nested"))]
+PATH_READS = [sql for sql in READS if " here " in sql]
+ROLE_READS = [sql for sql in READS if "current_user" in sql or "docs" in sql]
 PREPARED = {
     "docs": "SELECT id, owner, body FROM docs WHERE id < $1 ORDER BY id",
     "here": "SELECT id, owner FROM here WHERE id < $1",

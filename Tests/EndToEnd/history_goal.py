@@ -47,6 +47,7 @@ def assert_sound(name: str, outcome: Outcome) -> None:
     of = outcome.counts
     assert outcome.hits >= GOAL * SHARES[name] and of["direct reads"] > 100
     assert of["writes acknowledged"] > 150 and of["transactions"] > 300
+    assert of["snapshots"] > 3
     assert of["writes rolled back"] > 1 and of["writes refused"] > 1
     assert of["wrote: move"] > 3 and of["wrote: move_and_back"] > 1 and of["wrote: pair"] > 3
     assert of["wrote: come_or_go"] > 3 and of["wrote: come_and_go"] > 1

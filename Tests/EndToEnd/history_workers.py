@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psycopg2
 
 import wire
-from history_client import Hang, LinkLost, PipelinedSession, connect, is_lost
+from history_client import Hang, LinkLost, PipelinedSession, Reply, connect, is_lost
 from history_keyed_reads import Torn, whole_tables
 from history_reads import Request, Requests
 from history_recorder import Recorder
@@ -111,7 +111,7 @@ class Worker:
 
 
 class Reader(Worker):
-    """Two sessions whose batches are always in flight at the same time."""
+    """Two sessions whose batches are always in flight at the same time, and one for snapshots."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
@@ -123,6 +123,8 @@ class Reader(Worker):
 
     def run(self) -> None:
         while not self.stop.is_set():
+            if self.chance.random() < 0.05:
+                self.snapshot()
             under_way = [(slot, *self.begin(slot)) for slot in (0, 1)]
             for slot, start, batch in under_way:
                 self.finish(slot, start, batch)
@@ -172,19 +174,53 @@ class Reader(Worker):
             if reply.error:
                 self.note(reply.error)
             elif request:
-                self.recorder.counts["reads"] += 1
-                try:
-                    self.recorder.saw(start, reply.end, request.values(reply.rows))
-                except Torn as torn:
-                    self.recorder.anomalies.append(f"torn: {torn}")
-                except (ValueError, TypeError, IndexError):
-                    # Not what was asked for: another request's answer, or another format's.
-                    self.recorder.anomalies.append(
-                        f"foreign: {request.data!r} was answered with {reply.rows!r}"
-                    )
+                self.take(request, start, reply)
         if replies and replies[-1].error and slot in self.sessions:
             # A block that failed is left, whatever became of its COMMIT.
             self.lose(slot)
+
+    def take(self, request: Request, start: int, reply: Reply) -> list[tuple[int, int]]:
+        """Records what a reply says."""
+        self.recorder.counts["reads"] += 1
+        try:
+            values = list(request.values(reply.rows))
+        except Torn as torn:
+            self.recorder.anomalies.append(f"torn: {torn}")
+        except (ValueError, TypeError, IndexError):
+            # Not what was asked for: another request's answer, or another format's.
+            self.recorder.anomalies.append(
+                f"foreign: {request.data!r} was answered with {reply.rows!r}"
+            )
+        else:
+            self.recorder.saw(start, reply.end, values)
+            return values
+        return []
+
+    def snapshot(self) -> None:
+        """Reads again and again in one REPEATABLE READ transaction: nothing may change."""
+        requests, seen = self.requests.few(self.chance) + self.requests.few(self.chance), {}
+        begin = wire.query("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        session = self.session(2)
+        start = time.monotonic_ns()
+        try:
+            _, [begun] = session.batch([begin])
+            for _ in range(4):
+                _, replies = session.batch([request.data for request in requests])
+                if error := begun.error or next((r.error for r in replies if r.error), None):
+                    self.note(error)
+                    self.lose(2)
+                    return
+                for request, reply in zip(requests, replies):
+                    for counter, value in self.take(request, start, reply):
+                        if value >= 0 and seen.setdefault(counter, value) != value:
+                            self.recorder.anomalies.append(
+                                f"snapshot: counter {counter} read as {seen[counter]}, then {value}"
+                            )
+                self.stop.wait(0.03 * self.chance.random())
+            session.batch([wire.query("COMMIT")])
+            self.recorder.counts["snapshots"] += 1
+        except LinkLost:
+            self.lost(2)
 
 
 class DirectReader(Worker):

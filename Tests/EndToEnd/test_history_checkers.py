@@ -7,7 +7,7 @@ from history_listappend import (
     Transaction,
 )
 from history_monotone import (
-    ACKNOWLEDGED, FAILED, UNKNOWN, Read, Write, bounds_of, sum_of, violations,
+    ACKNOWLEDGED, EVEN, FAILED, ODD, UNKNOWN, Read, Write, bounds_of, sum_of, violations,
 )
 
 WRITES = [
@@ -31,6 +31,7 @@ def verdicts(*reads, writes=WRITES):
     [(45, 55, 2)],
     [(80, 90, 2), (100, 110, 2)],
     [(80, 90, 2), (100, 110, 4), (120, 130, 4)],
+    [(1, 5, EVEN), (11, 19, ODD), (45, 55, EVEN), (80, 90, EVEN)],
 ])
 def test_a_counter_may_be_read_as(reads):
     assert verdicts(*reads) == []
@@ -44,6 +45,11 @@ def test_a_counter_may_be_read_as(reads):
     ([(1, 99, 5)], "future"),
     ([(75, 90, 3)], "aborted"),
     ([(41, 42, 1)], "stale"),
+    ([(25, 26, EVEN)], "parity"),
+    ([(1, 5, ODD)], "parity"),
+    ([(31, 33, EVEN), (34, 35, ODD)], "parity"),
+    ([(31, 33, EVEN), (34, 35, 1)], "back"),
+    ([(61, 99, ODD)], "parity"),
 ])
 def test_a_counter_may_not_be_read_as(reads, verdict):
     assert verdicts(*reads) == [verdict]
