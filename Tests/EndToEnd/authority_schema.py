@@ -11,7 +11,8 @@ CREATE ROLE team; CREATE ROLE auditor BYPASSRLS; CREATE ROLE nobody;
 GRANT team TO alice; GRANT alice, bob, auditor TO boss;
 
 CREATE TABLE docs (id int PRIMARY KEY, owner text, body text);
-INSERT INTO docs SELECT i, (ARRAY['alice', 'bob', 'boss', 'team', 'postgres'])[i % 5 + 1], 'doc ' || i
+INSERT INTO docs
+  SELECT i, (ARRAY['alice', 'bob', 'boss', 'team', 'postgres'])[i % 5 + 1], 'doc ' || i
   FROM generate_series(1, 20) i;
 ALTER TABLE docs ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON docs USING (owner = current_user);
@@ -53,11 +54,13 @@ READS = [
     "SELECT h.owner, p.body FROM here h JOIN plain p ON p.id = h.id",
     "SELECT id FROM secret ORDER BY id",
     "SELECT d.owner, p.owner FROM docs d JOIN plain p ON p.id = d.id ORDER BY d.id",
-    "SELECT owner FROM plain WHERE EXISTS (SELECT 1 FROM docs WHERE docs.id = plain.id) ORDER BY id",
+    "SELECT owner FROM plain p WHERE EXISTS (SELECT 1 FROM docs d WHERE d.id = p.id) ORDER BY id",
     "SELECT current_user, session_user, id FROM plain ORDER BY id LIMIT 2",
 ]
 # Without row-level security, of which answers are kept the longest.
-OPEN_READS = [sql for sql in READS if not any(name in sql for name in ("docs", "tenants", "nested"))]
+OPEN_READS = [
+    sql for sql in READS if not any(name in sql for name in ("docs", "tenants", "nested"))
+]
 PATH_READS = [sql for sql in READS if " here " in sql]
 ROLE_READS = [sql for sql in READS if "current_user" in sql or "docs" in sql]
 PREPARED = {

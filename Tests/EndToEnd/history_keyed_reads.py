@@ -1,4 +1,4 @@
-"""Reads of rows whose keys change: rows that move, that come and go, and with keys of two columns."""
+"""Reads of rows that move to another key, that come and go, and whose key has two columns."""
 
 from collections.abc import Callable, Iterator
 
@@ -24,7 +24,8 @@ def keyed_reads(schema: Schema) -> list[tuple[bytes, Values]]:
     for a in range((schema.keyed - 1) // PAIR_WIDTH + 1):
         # The leading column alone is not a key.
         sql = f"SELECT a, b, v FROM {schema.paired} WHERE a = {a}"
-        found.append((wire.query(sql), pairs(schema, min(PAIR_WIDTH, schema.keyed - a * PAIR_WIDTH))))
+        count = min(PAIR_WIDTH, schema.keyed - a * PAIR_WIDTH)
+        found.append((wire.query(sql), pairs(schema, count)))
     return found
 
 

@@ -90,7 +90,8 @@ class KeyedWriter(Writer):
     def coming_or_going(self, identifier: int, version: int) -> str:
         name = self.part.schema.fleeting
         if version % 2:
-            return f"INSERT INTO {name} VALUES ({identifier}, {version}) ON CONFLICT (id) DO NOTHING"
+            values = f"({identifier}, {version})"
+            return f"INSERT INTO {name} VALUES {values} ON CONFLICT (id) DO NOTHING"
         return f"DELETE FROM {name} WHERE id = {identifier} AND v < {version}"
 
     def come_or_go(self) -> None:

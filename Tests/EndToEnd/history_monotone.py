@@ -6,12 +6,13 @@ value v from `start` to `end`:
 - v is at least what was acknowledged before `start`, and what any read had seen that ended before;
 - v is at most what was sent before `end`, and nothing that is known to have failed.
 
-A write whose outcome is unknown may or may not have happened: it is sent, never acknowledged, until a
-read shows it. With one writer and distinct values the two rules are complete: a history that keeps
-them is linearizable, counter by counter. Work grows with the history's length (and its sorting).
+A write whose outcome is unknown may or may not have happened: it is sent, never acknowledged, until
+a read shows it. With one writer and distinct values the two rules are complete: a history that
+keeps them is linearizable, counter by counter. Work grows with the history's length (and its
+sorting).
 
-Where a row stands may depend on its version: here after every odd one, there after every even one. A
-read that finds nothing then says ODD or EVEN; some such version must have been possible.
+Where a row stands may depend on its version: here after every odd one, there after every even one.
+A read that finds nothing then says ODD or EVEN; some such version must have been possible.
 """
 
 import bisect
@@ -137,20 +138,20 @@ def violations(bounds: dict[int, Bounds], reads: list[Read]) -> list[str]:
                 if version <= highest:
                     least[index] = version
                 else:
-                    found.append(
-                        f"parity: counter {key} read as {'odd' if value == ODD else 'even'}, between "
-                        f"{max(acknowledged, seen)} and {highest}"
-                    )
+                    parity = "odd" if value == ODD else "even"
+                    possible = f"between {max(acknowledged, seen)} and {highest}"
+                    found.append(f"parity: counter {key} read as {parity}, {possible}")
                 continue
             least[index] = value
+            read = f"counter {key} read as {value}"
             if value < acknowledged:
-                found.append(f"stale: counter {key} read as {value}, {acknowledged} was acknowledged")
+                found.append(f"stale: {read}, {acknowledged} was acknowledged")
             elif value < seen:
-                found.append(f"back: counter {key} read as {value}, {seen} had been read before")
+                found.append(f"back: {read}, {seen} had been read before")
             elif value > highest:
-                found.append(f"future: counter {key} read as {value}, only {highest} had been sent")
+                found.append(f"future: {read}, only {highest} had been sent")
             elif value in allowed.failed:
-                found.append(f"aborted: counter {key} read as {value}, whose write had failed")
+                found.append(f"aborted: {read}, whose write had failed")
     return found
 
 

@@ -42,7 +42,8 @@ class Requests:
         found = []
         for table in range(schema.tables):
             found.append(prepare(
-                f"one{table}", f"SELECT id, v FROM {schema.table(table)} WHERE id = $1", (self.integer,)
+                f"one{table}", f"SELECT id, v FROM {schema.table(table)} WHERE id = $1",
+                (self.integer,),
             ))
             found.append(prepare(
                 f"all{table}", f"SELECT id, v FROM {schema.table(table)} ORDER BY id"

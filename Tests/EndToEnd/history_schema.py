@@ -11,8 +11,8 @@ PAIR_WIDTH = 4
 class Schema:
     """Names and counters of one round; equal in every process that takes part.
 
-    Counters: `tables` × `keys` rows of c0, c1, …, each a counter of its own; then the sum of each of
-    these tables; then `groups` counters that stand in all three of ga, gb and gc, which one
+    Counters: `tables` × `keys` rows of c0, c1, …, each a counter of its own; then the sum of each
+    of these tables; then `groups` counters that stand in all three of ga, gb and gc, which one
     transaction always increments together; then `keyed` counters in each of three tables whose keys
     are what matters: rows of m that move to another key and back (`AWAY` further, after every odd
     version), rows of d that are there after every odd version only, and rows of p with a key of two

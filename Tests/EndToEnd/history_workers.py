@@ -1,4 +1,4 @@
-"""The processes of a recorded history: they read and write until told to stop, and note everything."""
+"""The processes of a recorded history: they read and write until told to stop, and note all."""
 
 import pathlib
 import random
@@ -134,7 +134,7 @@ class Reader(Worker):
         if not self.few or self.chance.random() < 0.1:
             self.few = self.requests.few(self.chance)
         batch: list[Request | None] = self.chance.choices(
-            self.few, k=self.chance.choice((1, 8, 16, 32, 64))
+            self.few, k=self.chance.choice((1, 8, 32, 64, 128))
         )
         if self.chance.random() < 0.05:
             batch.append(self.requests.locking(self.chance))

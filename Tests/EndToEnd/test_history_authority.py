@@ -1,4 +1,4 @@
-"""Who may see which row: random sessions in lockstep with the same sessions on PostgreSQL itself."""
+"""Who may see which row: random sessions, and the same sessions on PostgreSQL itself."""
 
 import pytest
 
@@ -31,18 +31,18 @@ def test_nobody_sees_what_postgresql_would_not_show_them(server, own_mynah):
     outcome = Outcome()
     with mynah.counting() as delta:
         for seed in history_goal.rounds("authority", outcome):
-            before = mynah.metrics().total("mynah_cache_hits_total")
             matrix = Matrix(mynah, server, seed)
             try:
                 matrix.run(SECONDS)
             finally:
                 matrix.close()
                 outcome.counts.update(matrix.counts)
-            outcome.counts["checked hits"] += int(mynah.metrics().total("mynah_cache_hits_total") - before)
+            delta.after = mynah.metrics()
+            outcome.counts["checked hits"] = delta.hits
     counts = outcome.counts
     print(f"\nauthority: {dict(counts)}, {delta}")
+    assert not history_goal.missing("authority", outcome)
     assert counts["rows"] > counts["reads"] / 4
-    assert counts["changes of rights"] > 3 and counts["changes of sessions"] > 30
 
 
 def test_a_revoke_takes_effect_on_the_next_statement_of_every_session(server, own_mynah):

@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
-from authority_matrix import Matrix, Mismatch
+from authority_matrix import Matrix
+from authority_pair import Mismatch
 from authority_schema import SETUP
-from fault_relay import CUT_BEFORE_REPLY, DELAY, FaultRelay
+from fault_relay import DELAY, FaultRelay
 from history_campaign import Campaign, Outcome
 from history_faults import PostgresFaults
 from history_schema import Schema
@@ -108,4 +109,5 @@ def test_a_broken_key_is_noticed(server, own_mynah, monkeypatch, mutant):
             matrix.run(LIMIT)
     finally:
         matrix.close()
-    print(f"\n{mutant}: after {time.monotonic() - began:.0f} s, {found.value}; {dict(matrix.counts)}")
+    seconds = time.monotonic() - began
+    print(f"\n{mutant}: after {seconds:.0f} s, {found.value}; {dict(matrix.counts)}")

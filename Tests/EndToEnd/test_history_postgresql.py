@@ -36,6 +36,7 @@ def test_histories_are_linearizable_while_processes_race(server, own_mynah):
     print(f"\nPostgreSQL, undisturbed: {outcome}")
     history_goal.assert_sound("PostgreSQL", outcome)
     assert outcome.counts["writes unknown"] == 0
+    assert outcome.counts["copies"] > 1 and outcome.counts["prepared, then COMMIT"] > 1
 
 
 @pytest.mark.timeout(history_goal.TIMEOUT)
@@ -60,7 +61,8 @@ def test_histories_are_linearizable_under_faults(server, own_mynah):
     missing = {name for name in KINDS if outcome.faults[name] < 3}
     missing |= {
         name for name in (
-            "all links cut", "backend terminated", "statement cancelled", "row locked until timeouts",
+            "all links cut", "backend terminated", "statement cancelled",
+            "row locked until timeouts",
             "backend stopped", "commits stalled, links cut", "fast restart", "immediate restart",
             "proxy killed and restarted", "client closed mid-statement", "cancelled by the client",
         ) if outcome.faults[name] < 2

@@ -25,6 +25,7 @@ def test_histories_are_linearizable_while_processes_race(own_mynah, tmp_path):
     print(f"\nSQLite, undisturbed: {outcome}")
     history_goal.assert_sound("SQLite", outcome)
     assert outcome.counts["writes unknown"] == 0
+    assert outcome.counts["foreign writes acknowledged"] > 20
 
 
 @pytest.mark.timeout(history_goal.TIMEOUT)
