@@ -1,7 +1,7 @@
 """A TCP relay to PostgreSQL that does harm at chosen places of the conversation.
 
-A fault is armed with what it waits for; the first conversation that gets there suffers it. The relay
-does not parse: a chunk from Mynah is taken for the step whose bytes it contains, which is exact
+A fault is armed with what it waits for; the first conversation that gets there suffers it. The
+relay does not parse: a chunk from Mynah is taken for the step whose bytes it contains, which is exact
 enough because Mynah sends a segment in one write.
 """
 
@@ -20,7 +20,8 @@ DRIP = "reply dripped"
 HALF_CLOSE_SERVER = "half-closed towards the server"
 HALF_CLOSE_MYNAH = "half-closed towards Mynah"
 KINDS = (
-    CUT_REQUEST, CUT_BEFORE_REPLY, CUT_REPLY, RESET, DELAY, DRIP, HALF_CLOSE_SERVER, HALF_CLOSE_MYNAH,
+    CUT_REQUEST, CUT_BEFORE_REPLY, CUT_REPLY, RESET, DELAY, DRIP, HALF_CLOSE_SERVER,
+    HALF_CLOSE_MYNAH,
 )
 
 # What a chunk of requests contains at each step of the protocol. The startup packet is known by the

@@ -49,7 +49,9 @@ class Outcome:
             f"{self.hits} checked hits, "
             f"{of['writes acknowledged']} writes, {of['writes failed']} failed, "
             f"{of['writes unknown']} unknown outcomes ({of['settled']} settled by Mynah), "
-            f"{of['transactions']} list transactions; faults: {faults or 'none'}"
+            f"{of['transactions']} list transactions, {of['snapshots']} snapshots, "
+            f"{of['foreign writes acknowledged']} foreign writes, {of['copies']} copies, "
+            f"{of['prepared, then COMMIT']} prepared commits; faults: {faults or 'none'}"
         )
 
 
@@ -69,6 +71,7 @@ class Campaign:
             + [("writer", index, writers) for index in range(writers)]
             + [("lists", index, lists) for index in range(lists)]
             + [("direct", 0, 1)]
+            + ([("foreign", 0, 1)] if mynah.is_sqlite else [])
         )
         self.pace = pace
 
@@ -90,7 +93,8 @@ class Campaign:
             parts = [
                 Part(
                     role, self.schema, self.mynah.port, self.seed * 1000 + number,
-                    f"{directory}/{number}", pause is not None, owner, owners, self.pace, self.direct,
+                    f"{directory}/{number}", pause is not None, owner, owners, self.pace,
+                    self.direct,
                 )
                 for number, (role, owner, owners) in enumerate(self.roles)
             ]
@@ -141,15 +145,12 @@ class Campaign:
         wait_until(
             lambda: self.mynah.metrics().total(open_windows) == 0, "every write window is closed", 40
         )
-        schema = self.schema
-        names = [schema.table(table) for table in range(schema.tables)] + schema.group_tables
-        names += [schema.list_table(half) for half in range(2)]
         with RawSession.connect(self.mynah.port) as session:
-            for name in names:
+            for name in self.schema.all_tables:
                 try:
                     warm(self.mynah, lambda: session.query(f"SELECT * FROM {name}"), 20)
                 except AssertionError as never:
-                    raise AssertionError(f"{name}: {never}; Mynah's log: {self.mynah.log()}") from None
+                    raise AssertionError(f"{name}: {never}; {self.mynah.log()}") from None
 
     def final_lists(self, rows: list[tuple[int, str]]) -> dict[int, tuple[int, ...]]:
         return {key: tuple(map(int, text.split(","))) for key, text in rows}

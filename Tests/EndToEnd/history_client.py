@@ -75,7 +75,8 @@ class PipelinedSession(RawSession):
             try:
                 more = self.socket.recv(1 << 18)
             except TimeoutError:
-                raise Hang(f"{count - len(done)} of {count} replies missing after {self.timeout} s") from None
+                missing = f"{count - len(done)} of {count} replies missing"
+                raise Hang(f"{missing} after {self.timeout} s") from None
             except OSError:
                 more = b""
             end = time.monotonic_ns()

@@ -189,7 +189,8 @@ class PostgresFaults(MynahFaults):
     def on_the_way(self, kind: str, step: str) -> Callable[[], bool]:
         def inflict() -> bool:
             return self.relay.inflict(Fault(
-                kind, step, after=self.chance.randrange(200), seconds=self.chance.uniform(*self.delays),
+                kind, step, after=self.chance.randrange(200),
+                seconds=self.chance.uniform(*self.delays),
             ))
 
         return inflict

@@ -1,4 +1,4 @@
-"""A checker for transactions that append to lists and read them, after Elle (Kingsbury, Alvaro 2020).
+"""A checker for transactions that append to lists, after Elle (Kingsbury, Alvaro 2020).
 
 Every element is appended once, so a list shows the order of its versions, and what a transaction
 read shows which transactions it must follow and which it must precede. A cycle of such edges is an
@@ -15,94 +15,10 @@ points in time: reads, commits and the order of real time between them must have
 
 import heapq
 from collections import defaultdict
-from dataclasses import dataclass, field
 
+from history_graph import Graph, add_real_time
 from history_monotone import ACKNOWLEDGED, FAILED, UNKNOWN
-
-AUTOCOMMIT, READ_COMMITTED = "autocommit", "read committed"
-REPEATABLE_READ, SERIALIZABLE = "repeatable read", "serializable"
-SNAPSHOTS = (REPEATABLE_READ, SERIALIZABLE)
-
-
-@dataclass
-class Append:
-    key: int
-    element: int
-
-
-@dataclass
-class ListRead:
-    key: int
-    elements: tuple[int, ...]
-    start: int
-    end: int
-
-
-@dataclass
-class Transaction:
-    """`sent` is before the first byte that could commit it, `end` the arrival of the outcome."""
-
-    level: str
-    steps: list[Append | ListRead]
-    outcome: str = ACKNOWLEDGED
-    sent: int = 0
-    end: int = 0
-
-    def appends(self, key: int) -> list[int]:
-        return [s.element for s in self.steps if isinstance(s, Append) and s.key == key]
-
-    @property
-    def writes(self) -> bool:
-        return any(isinstance(step, Append) for step in self.steps)
-
-
-@dataclass
-class Graph:
-    edges: dict[int, set[int]] = field(default_factory=lambda: defaultdict(set))
-
-    def add(self, tail: int, head: int) -> None:
-        if tail != head:
-            self.edges[tail].add(head)
-
-    def cycles(self) -> list[list[int]]:
-        """The strongly connected components of more than one node (Tarjan 1972)."""
-        index: dict[int, int] = {}
-        low: dict[int, int] = {}
-        stack: list[int] = []
-        on_stack: set[int] = set()
-        found = []
-        for root in list(self.edges):
-            if root in index:
-                continue
-            work = [(root, iter(self.edges.get(root, ())))]
-            index[root] = low[root] = len(index)
-            stack.append(root)
-            on_stack.add(root)
-            while work:
-                node, heads = work[-1]
-                for head in heads:
-                    if head not in index:
-                        index[head] = low[head] = len(index)
-                        stack.append(head)
-                        on_stack.add(head)
-                        work.append((head, iter(self.edges.get(head, ()))))
-                        break
-                    if head in on_stack:
-                        low[node] = min(low[node], index[head])
-                else:
-                    work.pop()
-                    if work:
-                        low[work[-1][0]] = min(low[work[-1][0]], low[node])
-                    if low[node] == index[node]:
-                        component = []
-                        while True:
-                            component.append(stack.pop())
-                            on_stack.discard(component[-1])
-                            if component[-1] == node:
-                                break
-                        if len(component) > 1:
-                            found.append(component)
-        return found
+from history_transactions import SERIALIZABLE, SNAPSHOTS, Append, Transaction
 
 
 class ListHistory:
@@ -164,7 +80,8 @@ class ListHistory:
                 elements, mine = step.elements, tuple(own[step.key])
                 if mine:
                     if elements[-len(mine):] != mine:
-                        self._report("internal", f"transaction {number} does not see its own appends")
+                        text = f"transaction {number} does not see its own appends"
+                        self._report("internal", text)
                         continue
                     elements = elements[: -len(mine)]
                 yield number, transaction, step, elements
@@ -262,7 +179,7 @@ class ListHistory:
         return found
 
     def _ranks(self, graph: Graph) -> list[int]:
-        """A topological order of an acyclic graph, as close to the order of commits as it can be."""
+        """A topological order of an acyclic graph, as close to that of commits as can be."""
         count = len(self.transactions)
         incoming = [0] * count
         for heads in list(graph.edges.values()):
@@ -307,22 +224,3 @@ class ListHistory:
         for cycle in graph.cycles():
             nodes = sorted(node for node in cycle if node >= 0)
             self._report("real time", f"no order explains the {len(nodes)} events {nodes[:8]}")
-
-
-def add_real_time(graph: Graph, spans: list[tuple[int, int]]) -> None:
-    """Adds an edge from all that ended before another began, by way of one node for each ending.
-
-    The nodes of endings are negative and form a chain, so that edges grow with the events, not with
-    their square.
-    """
-    endings = sorted((end, node) for node, (_, end) in enumerate(spans))
-    beginnings = sorted((start, node) for node, (start, _) in enumerate(spans))
-    passed = 0
-    for start, node in beginnings:
-        while passed < len(endings) and endings[passed][0] < start:
-            graph.add(endings[passed][1], -1 - passed)
-            if passed:
-                graph.add(-passed, -1 - passed)
-            passed += 1
-        if passed:
-            graph.add(-passed, node)

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import wire
 from history_client import LinkLost, Reply, is_lost
-from history_listappend import (
-    AUTOCOMMIT, READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE, Append, ListRead, Transaction,
-)
 from history_monotone import ACKNOWLEDGED, FAILED, UNKNOWN
 from history_recorder import Recorder
+from history_transactions import (
+    AUTOCOMMIT, READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE, Append, ListRead, Transaction,
+)
 from history_workers import Hang, Part, Worker
 
 SESSIONS = 4

@@ -6,9 +6,13 @@ value v from `start` to `end`:
 - v is at least what was acknowledged before `start`, and what any read had seen that ended before;
 - v is at most what was sent before `end`, and nothing that is known to have failed.
 
-A write whose outcome is unknown may or may not have happened: it is sent, never acknowledged, until a
-read shows it. With one writer and distinct values the two rules are complete: a history that keeps
-them is linearizable, counter by counter. Work grows with the history's length (and its sorting).
+A write whose outcome is unknown may or may not have happened: it is sent, never acknowledged, until
+a read shows it. With one writer and distinct values the two rules are complete: a history that
+keeps them is linearizable, counter by counter. Work grows with the history's length (and its
+sorting).
+
+Where a row stands may depend on its version: here after every odd one, there after every even one.
+A read that finds nothing then says ODD or EVEN; some such version must have been possible.
 """
 
 import bisect
@@ -17,6 +21,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 ACKNOWLEDGED, FAILED, UNKNOWN = "acknowledged", "failed", "unknown"
+# What was read instead of a version.
+ODD, EVEN = -1, -2
 
 
 class Write(NamedTuple):
@@ -118,19 +124,40 @@ def violations(bounds: dict[int, Bounds], reads: list[Read]) -> list[str]:
     for key, own in by_key.items():
         allowed = bounds.get(key) or Bounds()
         own.sort(key=lambda read: read.start)
-        finished = sorted((read.end, read.value) for read in own)
+        by_end = sorted(range(len(own)), key=lambda index: own[index].end)
+        least = [0] * len(own)  # what the counter was at least, by each read
         seen = done = 0
-        for start, end, _, value in own:
-            while done < len(finished) and finished[done][0] < start:
-                seen = max(seen, finished[done][1])
+        for index, (start, end, _, value) in enumerate(own):
+            # What ended before this read had started before it too: `least` knows it.
+            while own[by_end[done]].end < start:
+                seen = max(seen, least[by_end[done]])
                 done += 1
             acknowledged, highest = allowed.lowest(start), allowed.highest(end)
+            if value < 0:
+                version = first_of(value, max(acknowledged, seen), allowed.failed)
+                if version <= highest:
+                    least[index] = version
+                else:
+                    parity = "odd" if value == ODD else "even"
+                    possible = f"between {max(acknowledged, seen)} and {highest}"
+                    found.append(f"parity: counter {key} read as {parity}, {possible}")
+                continue
+            least[index] = value
+            read = f"counter {key} read as {value}"
             if value < acknowledged:
-                found.append(f"stale: counter {key} read as {value}, {acknowledged} was acknowledged")
+                found.append(f"stale: {read}, {acknowledged} was acknowledged")
             elif value < seen:
-                found.append(f"back: counter {key} read as {value}, {seen} had been read before")
+                found.append(f"back: {read}, {seen} had been read before")
             elif value > highest:
-                found.append(f"future: counter {key} read as {value}, only {highest} had been sent")
+                found.append(f"future: {read}, only {highest} had been sent")
             elif value in allowed.failed:
-                found.append(f"aborted: counter {key} read as {value}, whose write had failed")
+                found.append(f"aborted: {read}, whose write had failed")
     return found
+
+
+def first_of(parity: int, lowest: int, failed: set[int]) -> int:
+    """The first version from `lowest` on that is odd, or even, and has not failed."""
+    version = lowest + ((lowest - parity) % 2)
+    while version in failed:
+        version += 2
+    return version

@@ -6,13 +6,10 @@ from typing import NamedTuple
 
 import wire
 from history_client import prepare, prepared
+from history_keyed_reads import Torn, keyed_reads
 from history_schema import Schema
 
 Row = tuple[bytes | None, ...]
-
-
-class Torn(Exception):
-    """One statement's answer contradicts itself."""
 
 
 class Request(NamedTuple):
@@ -37,6 +34,7 @@ class Requests:
         self.width = 8 if schema.is_sqlite else 4
         self.by_table = [self._of_table(table) for table in range(schema.tables)]
         self.of_groups = self._of_groups()
+        self.of_keys = [Request(*read) for read in keyed_reads(schema)]
 
     @property
     def preparation(self) -> list[bytes]:
@@ -44,7 +42,8 @@ class Requests:
         found = []
         for table in range(schema.tables):
             found.append(prepare(
-                f"one{table}", f"SELECT id, v FROM {schema.table(table)} WHERE id = $1", (self.integer,)
+                f"one{table}", f"SELECT id, v FROM {schema.table(table)} WHERE id = $1",
+                (self.integer,),
             ))
             found.append(prepare(
                 f"all{table}", f"SELECT id, v FROM {schema.table(table)} ORDER BY id"
@@ -140,8 +139,11 @@ class Requests:
 
     def few(self, chance: random.Random) -> list[Request]:
         """Reads of one place, few enough that they soon repeat."""
-        if chance.random() < 0.15:
+        dice = chance.random()
+        if dice < 0.15:
             among = self.of_groups
+        elif dice < 0.35:
+            among = self.of_keys
         else:
             among = self.by_table[chance.randrange(self.schema.tables)]
         return chance.sample(among, min(len(among), chance.choice((1, 4, 8))))

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from history_listappend import Transaction
 from history_monotone import Read, Write
+from history_transactions import Transaction
 
 
 @dataclass

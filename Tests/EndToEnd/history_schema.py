@@ -3,15 +3,22 @@
 from dataclasses import dataclass
 
 POISON = 1_000_000_000  # written only by what is rolled back
+AWAY = 100
+PAIR_WIDTH = 4
 
 
 @dataclass(frozen=True)
 class Schema:
     """Names and counters of one round; equal in every process that takes part.
 
-    Counters: `tables` × `keys` rows of c0, c1, …, each a counter of its own; then the sum of each of
-    these tables; then `groups` counters that stand in all three of ga, gb and gc, which one
-    transaction always increments together. Lists: `lists` rows of l0 and l1.
+    Counters: `tables` × `keys` rows of c0, c1, …, each a counter of its own; then the sum of each
+    of these tables; then `groups` counters that stand in all three of ga, gb and gc, which one
+    transaction always increments together; then `keyed` counters in each of three tables whose keys
+    are what matters: rows of m that move to another key and back (`AWAY` further, after every odd
+    version), rows of d that are there after every odd version only, and rows of p with a key of two
+    columns. Lists: `lists` rows of l0 and l1.
+
+    In SQLite the last table is incremented by another process in the file itself.
     """
 
     prefix: str
@@ -19,6 +26,7 @@ class Schema:
     tables: int = 12
     keys: int = 8
     groups: int = 4
+    keyed: int = 8
     lists: int = 6
 
     def counter(self, table: int, identifier: int) -> int:
@@ -31,8 +39,40 @@ class Schema:
         return self.tables * (self.keys + 1) + group
 
     @property
-    def counters(self) -> range:
-        return range(self.tables * self.keys)
+    def first_keyed(self) -> int:
+        return self.tables * (self.keys + 1) + self.groups
+
+    def moving_counter(self, identifier: int) -> int:
+        return self.first_keyed + identifier % AWAY
+
+    def fleeting_counter(self, identifier: int) -> int:
+        return self.first_keyed + self.keyed + identifier
+
+    def pair_counter(self, a: int, b: int) -> int:
+        return self.first_keyed + 2 * self.keyed + a * PAIR_WIDTH + b
+
+    @property
+    def foreign_table(self) -> int | None:
+        """The table that another process writes, past Mynah."""
+        return self.tables - 1 if self.is_sqlite else None
+
+    @property
+    def moving(self) -> str:
+        return f"{self.prefix}m"
+
+    @property
+    def fleeting(self) -> str:
+        return f"{self.prefix}d"
+
+    @property
+    def paired(self) -> str:
+        return f"{self.prefix}p"
+
+    @property
+    def all_tables(self) -> list[str]:
+        found = [self.table(table) for table in range(self.tables)] + self.group_tables
+        found += [self.moving, self.fleeting, self.paired]
+        return found + [self.list_table(half) for half in range(2)]
 
     @property
     def group_tables(self) -> list[str]:
@@ -67,11 +107,23 @@ class Schema:
             statements.append(
                 f"CREATE TABLE {self.list_table(half)} (id integer PRIMARY KEY, l text NOT NULL)"
             )
-        return statements
+        return statements + self.creation_of_keyed()
+
+    def creation_of_keyed(self) -> list[str]:
+        rows = ", ".join(f"({identifier}, 0)" for identifier in range(self.keyed))
+        pairs = ", ".join(
+            f"({number // PAIR_WIDTH}, {number % PAIR_WIDTH}, 0)" for number in range(self.keyed)
+        )
+        return [
+            f"CREATE TABLE {self.moving} (id integer PRIMARY KEY, v integer NOT NULL)",
+            f"INSERT INTO {self.moving} VALUES {rows}",
+            f"CREATE TABLE {self.fleeting} (id integer PRIMARY KEY, v integer NOT NULL)",
+            f"CREATE TABLE {self.paired} (a integer NOT NULL, b integer NOT NULL,"
+            " v integer NOT NULL, PRIMARY KEY (a, b))",
+            f"INSERT INTO {self.paired} VALUES {pairs}",
+        ]
 
     def removal(self) -> list[str]:
-        tables = [self.table(t) for t in range(self.tables)]
-        tables += self.group_tables + [self.list_table(half) for half in range(2)]
-        return [f"DROP VIEW {self.view(t)}" for t in range(self.tables)] + [
-            f"DROP TABLE {name}" for name in tables
+        return [f"DROP VIEW {self.view(table)}" for table in range(self.tables)] + [
+            f"DROP TABLE {name}" for name in self.all_tables
         ]

@@ -1,4 +1,4 @@
-"""The processes of a recorded history: they read and write until told to stop, and note everything."""
+"""The processes of a recorded history: they read and write until told to stop, and note all."""
 
 import pathlib
 import random
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import psycopg2
 
 import wire
-from history_client import Hang, LinkLost, PipelinedSession, connect, is_lost
-from history_reads import Request, Requests, Torn
+from history_client import Hang, LinkLost, PipelinedSession, Reply, connect, is_lost
+from history_keyed_reads import Torn, whole_tables
+from history_reads import Request, Requests
 from history_recorder import Recorder
 from history_schema import Schema
 
@@ -110,7 +111,7 @@ class Worker:
 
 
 class Reader(Worker):
-    """Two sessions whose batches are always in flight at the same time."""
+    """Two sessions whose batches are always in flight at the same time, and one for snapshots."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
@@ -122,6 +123,8 @@ class Reader(Worker):
 
     def run(self) -> None:
         while not self.stop.is_set():
+            if self.chance.random() < 0.05:
+                self.snapshot()
             under_way = [(slot, *self.begin(slot)) for slot in (0, 1)]
             for slot, start, batch in under_way:
                 self.finish(slot, start, batch)
@@ -131,7 +134,7 @@ class Reader(Worker):
         if not self.few or self.chance.random() < 0.1:
             self.few = self.requests.few(self.chance)
         batch: list[Request | None] = self.chance.choices(
-            self.few, k=self.chance.choice((1, 8, 16, 32, 64))
+            self.few, k=self.chance.choice((1, 8, 32, 64, 128))
         )
         if self.chance.random() < 0.05:
             batch.append(self.requests.locking(self.chance))
@@ -171,48 +174,90 @@ class Reader(Worker):
             if reply.error:
                 self.note(reply.error)
             elif request:
-                self.recorder.counts["reads"] += 1
-                try:
-                    self.recorder.saw(start, reply.end, request.values(reply.rows))
-                except Torn as torn:
-                    self.recorder.anomalies.append(f"torn: {torn}")
-                except (ValueError, TypeError, IndexError):
-                    # Not what was asked for: another request's answer, or another format's.
-                    self.recorder.anomalies.append(
-                        f"foreign: {request.data!r} was answered with {reply.rows!r}"
-                    )
+                self.take(request, start, reply)
         if replies and replies[-1].error and slot in self.sessions:
             # A block that failed is left, whatever became of its COMMIT.
             self.lose(slot)
 
+    def take(self, request: Request, start: int, reply: Reply) -> list[tuple[int, int]]:
+        """Records what a reply says."""
+        self.recorder.counts["reads"] += 1
+        try:
+            values = list(request.values(reply.rows))
+        except Torn as torn:
+            self.recorder.anomalies.append(f"torn: {torn}")
+        except (ValueError, TypeError, IndexError):
+            # Not what was asked for: another request's answer, or another format's.
+            self.recorder.anomalies.append(
+                f"foreign: {request.data!r} was answered with {reply.rows!r}"
+            )
+        else:
+            self.recorder.saw(start, reply.end, values)
+            return values
+        return []
+
+    def snapshot(self) -> None:
+        """Reads again and again in one REPEATABLE READ transaction: nothing may change."""
+        requests, seen = self.requests.few(self.chance) + self.requests.few(self.chance), {}
+        begin = wire.query("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        session = self.session(2)
+        start = time.monotonic_ns()
+        try:
+            _, [begun] = session.batch([begin])
+            for _ in range(4):
+                _, replies = session.batch([request.data for request in requests])
+                if error := begun.error or next((r.error for r in replies if r.error), None):
+                    self.note(error)
+                    self.lose(2)
+                    return
+                for request, reply in zip(requests, replies):
+                    for counter, value in self.take(request, start, reply):
+                        if value >= 0 and seen.setdefault(counter, value) != value:
+                            self.recorder.anomalies.append(
+                                f"snapshot: counter {counter} read as {seen[counter]}, then {value}"
+                            )
+                self.stop.wait(0.03 * self.chance.random())
+            session.batch([wire.query("COMMIT")])
+            self.recorder.counts["snapshots"] += 1
+        except LinkLost:
+            self.lost(2)
+
 
 class DirectReader(Worker):
-    """Reads the database itself: what it shows has happened, so no answer may be older from then on."""
+    """Reads the database itself: what it shows has happened, so nothing older may be answered."""
 
     def run(self) -> None:
-        schema, connection = self.part.schema, None
+        connection, keyed = None, whole_tables(self.part.schema)
         while not self.stop.wait(0.01):
-            table = self.chance.randrange(schema.tables)
-            group = self.chance.choice(schema.group_tables)
             try:
                 if connection is None:
                     connection = self.open()
                 cursor = connection.cursor()
-                for sql, counter in (
-                    (f"SELECT id, v FROM {schema.table(table)}", lambda i: schema.counter(table, i)),
-                    (f"SELECT id, v FROM {group}", schema.group_counter),
-                ):
+                for sql, values in (self.of_table(), self.of_group(), self.chance.choice(keyed)):
                     start = time.monotonic_ns()
                     cursor.execute(sql)
                     rows = cursor.fetchall()
                     end = time.monotonic_ns()
                     self.recorder.counts["direct reads"] += 1
-                    self.recorder.saw(start, end, [(counter(key), value) for key, value in rows])
+                    self.recorder.saw(start, end, values(rows))
             except (psycopg2.Error, sqlite3.OperationalError):
                 if not self.part.faulty:
                     raise
                 connection = None
                 time.sleep(0.05)
+
+    def of_table(self):
+        schema = self.part.schema
+        table = self.chance.randrange(schema.tables)
+        return f"SELECT id, v FROM {schema.table(table)}", lambda rows: [
+            (schema.counter(table, key), value) for key, value in rows
+        ]
+
+    def of_group(self):
+        schema = self.part.schema
+        return f"SELECT id, v FROM {self.chance.choice(schema.group_tables)}", lambda rows: [
+            (schema.group_counter(key), value) for key, value in rows
+        ]
 
     def open(self):
         if self.part.schema.is_sqlite:
@@ -225,10 +270,14 @@ class DirectReader(Worker):
 
 def run(part: Part, stop) -> None:
     """A process's whole life."""
+    from history_foreign import ForeignWriter
+    from history_keyed_writes import KeyedWriter
     from history_lists import ListWorkers
-    from history_writes import Writer
 
-    roles = {"reader": Reader, "writer": Writer, "lists": ListWorkers, "direct": DirectReader}
+    roles = {
+        "reader": Reader, "writer": KeyedWriter, "lists": ListWorkers, "direct": DirectReader,
+        "foreign": ForeignWriter,
+    }
     worker = roles[part.role](part, stop)
     try:
         worker.run()

@@ -17,7 +17,8 @@ class Writer(Worker):
         schema = self.part.schema
         mine = lambda number: number % self.part.owners == self.part.owner  # noqa: E731
         self.counters = [
-            (table, key) for table in range(schema.tables) if mine(table) for key in range(schema.keys)
+            (table, key) for table in range(schema.tables)
+            if mine(table) and table != schema.foreign_table for key in range(schema.keys)
         ]
         self.groups = [group for group in range(schema.groups) if mine(group)]
         self.tables = sorted({table for table, _ in self.counters})
@@ -48,8 +49,10 @@ class Writer(Worker):
         while not self.stop.is_set():
             self.slot = self.chance.randrange(3)
             self.current = self.session(self.slot)
+            shape = self.chance.choice(self.shapes)
+            self.recorder.counts[f"wrote: {shape.__name__}"] += 1
             try:
-                self.chance.choice(self.shapes)()
+                shape()
             except LinkLost:
                 self.lost(self.slot)
             self.stop.wait(self.part.pace * self.chance.random() * 2)
@@ -63,11 +66,12 @@ class Writer(Worker):
     def update(self, table: int, key: int, value: int) -> str:
         # A straggler, whose link was cut before the server had read it, must not undo a later one.
         return (
-            f"UPDATE {self.part.schema.table(table)} SET v = {value} WHERE id = {key} AND v < {value}"
+            f"UPDATE {self.part.schema.table(table)} SET v = {value}"
+            f" WHERE id = {key} AND v < {value}"
         )
 
     def some(self, count: int) -> list[tuple[int, int, str]]:
-        """Increments of different counters: counter, value, statement; ordered against deadlocks."""
+        """Increments of different counters: counter, value, statement; in order of their keys."""
         found = []
         for table, key in sorted(self.chance.sample(self.counters, count)):
             counter = self.part.schema.counter(table, key)
@@ -212,8 +216,11 @@ class Writer(Worker):
     def implicit_transaction(self) -> None:
         """Several Executes up to one Sync."""
         writes = self.some(self.chance.randint(2, 4))
-        segment = b"".join(wire.parse(sql) + wire.bind() + wire.execute() for _, _, sql in writes)
-        self.send(writes, [segment + wire.sync()], (b"UPDATE 1",))
+        self.send(writes, [self.segment(writes)], (b"UPDATE 1",))
+
+    def segment(self, writes) -> bytes:
+        executions = [wire.parse(sql) + wire.bind() + wire.execute() for _, _, sql in writes]
+        return b"".join(executions) + wire.sync()
 
     def rollback(self) -> None:
         """Never to be seen by anybody."""
@@ -259,8 +266,7 @@ class Writer(Worker):
             text = "; ".join(sql for _, _, sql in writes)
             self.send(writes, [wire.query(text)], (b"UPDATE 1",))
         elif form == 2:
-            segment = b"".join(wire.parse(sql) + wire.bind() + wire.execute() for _, _, sql in writes)
-            self.send(writes, [segment + wire.sync()], (b"UPDATE 1",))
+            self.send(writes, [self.segment(writes)], (b"UPDATE 1",))
         else:
             statements = ["BEGIN", *(sql for _, _, sql in writes), "COMMIT"]
             self.send(writes, [wire.query(sql) for sql in statements], (b"COMMIT",))

@@ -2,12 +2,13 @@
 
 import pytest
 
-from history_listappend import (
-    AUTOCOMMIT, READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE, Append, Graph, ListHistory, ListRead,
-    Transaction,
-)
+from history_graph import Graph
+from history_listappend import ListHistory
 from history_monotone import (
-    ACKNOWLEDGED, FAILED, UNKNOWN, Read, Write, bounds_of, sum_of, violations,
+    ACKNOWLEDGED, EVEN, FAILED, ODD, UNKNOWN, Read, Write, bounds_of, sum_of, violations,
+)
+from history_transactions import (
+    AUTOCOMMIT, READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE, Append, ListRead, Transaction,
 )
 
 WRITES = [
@@ -31,6 +32,7 @@ def verdicts(*reads, writes=WRITES):
     [(45, 55, 2)],
     [(80, 90, 2), (100, 110, 2)],
     [(80, 90, 2), (100, 110, 4), (120, 130, 4)],
+    [(1, 5, EVEN), (11, 19, ODD), (45, 55, EVEN), (80, 90, EVEN)],
 ])
 def test_a_counter_may_be_read_as(reads):
     assert verdicts(*reads) == []
@@ -44,6 +46,11 @@ def test_a_counter_may_be_read_as(reads):
     ([(1, 99, 5)], "future"),
     ([(75, 90, 3)], "aborted"),
     ([(41, 42, 1)], "stale"),
+    ([(25, 26, EVEN)], "parity"),
+    ([(1, 5, ODD)], "parity"),
+    ([(31, 33, EVEN), (34, 35, ODD)], "parity"),
+    ([(31, 33, EVEN), (34, 35, 1)], "back"),
+    ([(61, 99, ODD)], "parity"),
 ])
 def test_a_counter_may_not_be_read_as(reads, verdict):
     assert verdicts(*reads) == [verdict]
@@ -57,7 +64,8 @@ def test_a_sum_of_counters_is_bounded_like_a_counter():
     bounds = {9: sum_of(list(bounds_of(writes).values()))}
 
     def sums(*reads):
-        return [t.split(":")[0] for t in violations(bounds, [Read(a, b, 9, v) for a, b, v in reads])]
+        history = [Read(start, end, 9, value) for start, end, value in reads]
+        return [text.split(":")[0] for text in violations(bounds, history)]
 
     assert sums((1, 2, 0), (13, 14, 2), (31, 32, 2), (60, 61, 3)) == []
     assert sums((31, 32, 1)) == ["stale"]
@@ -82,7 +90,9 @@ def test_sound_lists_are_accepted():
         committed(AUTOCOMMIT, 0, Append(1, 10)),
         committed(READ_COMMITTED, 10, reading(1, 10, at=5), Append(1, 11), Append(2, 20)),
         # A snapshot from before what was acknowledged since: REPEATABLE READ may.
-        Transaction(REPEATABLE_READ, [reading(1, 10, at=6), reading(2, at=20)], ACKNOWLEDGED, 21, 22),
+        Transaction(
+            REPEATABLE_READ, [reading(1, 10, at=6), reading(2, at=20)], ACKNOWLEDGED, 21, 22
+        ),
         Transaction(AUTOCOMMIT, [Append(1, 12)], FAILED, 30, 31),
         Transaction(AUTOCOMMIT, [Append(1, 13)], UNKNOWN, 32),
         Transaction(AUTOCOMMIT, [Append(1, 14)], UNKNOWN, 34),
@@ -131,7 +141,9 @@ ANOMALIES = {
     ),
     "G-single": (
         [committed(READ_COMMITTED, 0, Append(1, 10), Append(2, 20)),
-         Transaction(REPEATABLE_READ, [reading(1, at=0), reading(2, 20, at=3)], ACKNOWLEDGED, 5, 6)],
+         Transaction(
+             REPEATABLE_READ, [reading(1, at=0), reading(2, 20, at=3)], ACKNOWLEDGED, 5, 6
+         )],
         {1: (10,), 2: (20,)},
     ),
     "internal": (
@@ -148,7 +160,8 @@ ANOMALIES = {
         {1: ()},
     ),
     "duplicate": (
-        [committed(AUTOCOMMIT, 0, Append(1, 10)), committed(AUTOCOMMIT, 2, reading(1, 10, 10, at=2))],
+        [committed(AUTOCOMMIT, 0, Append(1, 10)),
+         committed(AUTOCOMMIT, 2, reading(1, 10, 10, at=2))],
         {1: (10, 10)},
     ),
     # A stale autocommit read; one that goes back; two lists seen in an order that never was.

@@ -26,7 +26,7 @@ def server():
 def test_histories_are_linearizable_while_processes_race(server, own_mynah):
     mynah = own_mynah(server.url()).start()
     outcome = Outcome()
-    for number in history_goal.rounds(outcome, 0.3):
+    for number in history_goal.rounds("PostgreSQL", outcome):
         campaign = Campaign(mynah, server.dsn(), f"q{number}_", seed=number)
         campaign.create()
         faults = MynahFaults(mynah, campaign.schema, random.Random(number))
@@ -34,8 +34,9 @@ def test_histories_are_linearizable_while_processes_race(server, own_mynah):
         campaign.assert_every_table_is_cached_again()
         campaign.remove()
     print(f"\nPostgreSQL, undisturbed: {outcome}")
-    history_goal.assert_sound(outcome)
+    history_goal.assert_sound("PostgreSQL", outcome)
     assert outcome.counts["writes unknown"] == 0
+    assert outcome.counts["copies"] > 1 and outcome.counts["prepared, then COMMIT"] > 1
 
 
 @pytest.mark.timeout(history_goal.TIMEOUT)
@@ -44,7 +45,7 @@ def test_histories_are_linearizable_under_faults(server, own_mynah):
     outcome = Outcome()
     try:
         mynah = own_mynah(f"postgresql://127.0.0.1:{relay.port}").start()
-        for number in history_goal.rounds(outcome, 0.3):
+        for number in history_goal.rounds("PostgreSQL under faults", outcome):
             campaign = Campaign(mynah, server.dsn(), f"f{number}_", seed=100 + number)
             campaign.create()
             chance = random.Random(number)
@@ -56,11 +57,12 @@ def test_histories_are_linearizable_under_faults(server, own_mynah):
     finally:
         relay.close()
     print(f"\nPostgreSQL, under faults: {outcome}")
-    history_goal.assert_sound(outcome)
+    history_goal.assert_sound("PostgreSQL under faults", outcome)
     missing = {name for name in KINDS if outcome.faults[name] < 3}
     missing |= {
         name for name in (
-            "all links cut", "backend terminated", "statement cancelled", "row locked until timeouts",
+            "all links cut", "backend terminated", "statement cancelled",
+            "row locked until timeouts",
             "backend stopped", "commits stalled, links cut", "fast restart", "immediate restart",
             "proxy killed and restarted", "client closed mid-statement", "cancelled by the client",
         ) if outcome.faults[name] < 2
