@@ -33,7 +33,7 @@ extension ClientSession {
     /// executed again later.
     func explaining(parse frame: MessageFrame) throws(PostgresError) -> MessageFrame? {
         var body = frame.body
-        guard body.readName() != nil,
+        guard body.readObjectName() != nil,
             ExplainCommand.statement(in: body.readableBytesView) != nil
         else { return frame }
         var message = try ParseMessage(decoding: frame.body)

@@ -173,7 +173,7 @@ extension ClientSession {
             walk.binds += 1
             walk.boundReply = nil
             walk.boundCommand = nil
-            guard walk.closed.isEmpty, body.skipEmptyText(), let name = body.readName(),
+            guard walk.closed.isEmpty, body.skipEmptyText(), let name = body.readObjectName(),
                 let statement = walk.defined.last(where: { $0.name == name }) ?? statements[name],
                 statement.isCertainToExist
             else {
@@ -247,7 +247,8 @@ extension ClientSession {
             walk.transaction.answeredFromMemory()
             answerScratch.append(.body(reply))
         case FrontendTag.close:
-            guard let kind = body.readInteger(as: UInt8.self), let name = body.readName() else {
+            guard let kind = body.readInteger(as: UInt8.self), let name = body.readObjectName()
+            else {
                 walk.isAnswered = false
                 return false
             }
@@ -284,7 +285,9 @@ extension ClientSession {
         {
             return unnamed
         }
-        let message = try ParseMessage(decoding: frame.body)
+        var message = try ParseMessage(decoding: frame.body)
+        var body = frame.body
+        message.statement = body.readObjectName() ?? message.statement
         guard
             message.statement.isEmpty
                 || (statements[message.statement] == nil
@@ -363,6 +366,17 @@ extension ByteBuffer {
         guard getInteger(at: readerIndex, as: UInt8.self) == 0 else { return false }
         moveReaderIndex(forwardBy: 1)
         return true
+    }
+
+    /// The name of a statement or portal, in a form in which names are equal only if their bytes
+    /// are: texts would be if they are canonically equivalent. nil where there is none.
+    mutating func readObjectName() -> String? {
+        guard let end = readableBytesView.firstIndex(of: 0) else { return nil }
+        if readableBytesView[..<end].allSatisfy({ $0 < 0x80 }) { return readName() }
+        // No name has a zero in it.
+        let bytes = readableBytesView[..<end].map { String($0, radix: 16) }
+        moveReaderIndex(to: end + 1)
+        return "\0" + bytes.joined(separator: ".")
     }
 
     /// A zero-terminated string; nil where there is none.

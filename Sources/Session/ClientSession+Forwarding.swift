@@ -68,7 +68,9 @@ extension ClientSession {
     private func forwardParse(
         _ frame: MessageFrame, _ segment: ForwardedSegment
     ) throws(PostgresError) {
-        let message = try ParseMessage(decoding: frame.body)
+        var message = try ParseMessage(decoding: frame.body)
+        var body = frame.body
+        message.statement = body.readObjectName() ?? message.statement
         try attachLink(before: [])
         let replaced = statements[message.statement]
         if let replaced, !message.statement.isEmpty, replaced.isCertainToExist {
@@ -103,7 +105,7 @@ extension ClientSession {
         _ frame: MessageFrame, _ segment: ForwardedSegment
     ) throws(PostgresError) {
         var body = frame.body
-        guard let portal = body.readName(), let name = body.readName() else {
+        guard let portal = body.readObjectName(), let name = body.readObjectName() else {
             throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
         }
         guard let statement = statements[name], statement.isCertainToExist else {
@@ -218,7 +220,7 @@ extension ClientSession {
 
     private func forwardDescribe(_ frame: MessageFrame) throws(PostgresError) {
         var body = frame.body
-        guard let kind = body.readInteger(as: UInt8.self), let name = body.readName() else {
+        guard let kind = body.readInteger(as: UInt8.self), let name = body.readObjectName() else {
             throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
         }
         try attachLink(before: [])
@@ -235,7 +237,7 @@ extension ClientSession {
         _ frame: MessageFrame, _ segment: ForwardedSegment
     ) throws(PostgresError) {
         var body = frame.body
-        guard let portal = body.readName(), let maximumRows = body.readInteger(as: Int32.self)
+        guard let portal = body.readObjectName(), let maximumRows = body.readInteger(as: Int32.self)
         else {
             throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
         }
@@ -267,7 +269,7 @@ extension ClientSession {
 
     private func forwardClose(_ frame: MessageFrame) throws(PostgresError) {
         var body = frame.body
-        guard let kind = body.readInteger(as: UInt8.self), let name = body.readName() else {
+        guard let kind = body.readInteger(as: UInt8.self), let name = body.readObjectName() else {
             throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
         }
         try attachLink(before: [])

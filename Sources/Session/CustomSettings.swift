@@ -79,7 +79,8 @@ struct CustomSettings {
     /// Notes that answers depend on these; true where one of them is new.
     mutating func need(_ names: Set<String>) -> Bool {
         var isNew = false
-        for name in names where !needed.contains(name) && needed.count < Self.capacity {
+        for name in names
+        where !needed.contains(name) && needed.count < Self.capacity && Self.isPlain(name) {
             needed.insert(name)
             isNew = true
         }

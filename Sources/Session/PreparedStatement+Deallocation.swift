@@ -19,7 +19,8 @@ extension PreparedStatement {
         }
         if word.count > 2, word.hasPrefix("\""), word.hasSuffix("\"") {
             let name = word.dropFirst().dropLast()
-            return name.contains("\"") ? nil : String(name)
+            let isPlain = name.utf8.allSatisfy { $0 < 0x80 && $0 != UInt8(ascii: "\"") }
+            return isPlain ? String(name) : nil
         }
         let isPlain = word.utf8.allSatisfy { byte in
             (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte)

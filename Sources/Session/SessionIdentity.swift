@@ -26,7 +26,23 @@ package final class SessionIdentityTable: Sendable {
     struct Components: Hashable {
         var database: String
         var user: String
+        /// The names are in ASCII.
         var settings: [String: String]
+
+        /// Byte for byte, where texts are equal if they are canonically equivalent: to the server
+        /// é is not e with an accent. (Equal texts have equal hashes all the same.)
+        static func == (one: Components, other: Components) -> Bool {
+            guard isSame(one.database, other.database), isSame(one.user, other.user),
+                one.settings.count == other.settings.count
+            else { return false }
+            return one.settings.allSatisfy { name, value in
+                other.settings[name].map { isSame(value, $0) } ?? false
+            }
+        }
+
+        private static func isSame(_ one: String, _ other: String) -> Bool {
+            one.utf8.elementsEqual(other.utf8)
+        }
     }
 
     /// `capacity` bounds what clients that change settings at will can make the table hold.

@@ -51,7 +51,12 @@ struct CatalogBuilder {
         joinFamilies()
         addRelations(typeReader)
         addFamilies()
-        keyColumns = KeyColumns.all(in: rows)
+        var families: [UInt32: UInt32] = [:]
+        for link in rows.inheritance {
+            families[link.child] = representative(of: link.child)
+            families[link.parent] = representative(of: link.parent)
+        }
+        keyColumns = KeyColumns.all(in: rows) { families[$0] ?? $0 }
         for dependency in rows.typeDependencies {
             typeBehaviour[dependency.type, default: .init()].formUnion(
                 behaviours[dependency.function] ?? .opaque)

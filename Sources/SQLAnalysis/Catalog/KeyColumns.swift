@@ -14,9 +14,20 @@ package struct KeyColumns: Sendable {
     /// ON CONFLICT may find a row whose key has other bytes.
     package private(set) var hasLooseUniqueIndex = false
 
+    private var ambiguous: Set<String> = []
+
     /// By the relation's OID.
-    static func all(in rows: CatalogRows) -> [UInt32: KeyColumns] {
+    ///
+    /// - Parameter familyOf: tells a relation's family. A column that is generated in one table of
+    ///   a family may be a plain one in its parent, and then changes unassigned there as well.
+    static func all(
+        in rows: CatalogRows, familyOf: (UInt32) -> UInt32 = { $0 }
+    ) -> [UInt32: KeyColumns] {
         var all: [UInt32: KeyColumns] = [:]
+        var generated: [UInt32: Set<String>] = [:]
+        for column in rows.attributes where column.isGenerated {
+            generated[familyOf(column.relation), default: []].insert(column.name)
+        }
         // `a = b` may mean a user's function if it can take one of the server's types.
         let hasOwnEquality = rows.operators.contains {
             $0.name == "="
@@ -24,6 +35,9 @@ package struct KeyColumns: Sendable {
         }
         for column in rows.attributes {
             all[column.relation, default: KeyColumns()].add(column, isKeyable: !hasOwnEquality)
+        }
+        for relation in all.keys {
+            all[relation]?.forbid(generated[familyOf(relation)] ?? [])
         }
         for key in rows.foreignKeys {
             all[key.referencing]?.foreignKeyColumns.formUnion(key.referencingColumns)
@@ -47,12 +61,19 @@ package struct KeyColumns: Sendable {
     }
 
     private mutating func add(_ column: CatalogRows.Attribute, isKeyable: Bool) {
+        // Text is compared by canonical equivalence here, names by their bytes in the server: one
+        // name may stand for two columns.
+        if names.contains(column.name) { ambiguous.insert(column.name) }
         names.append(column.name)
         if column.hasModifier { limited.insert(column.name) }
         guard isKeyable, !column.isGenerated, column.hasDeterministicCollation,
             let type = KeyType(columnType: column.type)
         else { return }
         types[column.name] = type
+    }
+
+    private mutating func forbid(_ generated: Set<String>) {
+        for column in ambiguous.union(generated) { types[column] = nil }
     }
 
     // MARK: Choosing

@@ -6,10 +6,12 @@ struct SettingReader {
     let sql: String
 
     func kind(_ fields: SyntaxTree) -> SyntaxFacts.Kind {
-        guard let name = fields["name"]?.text?.lowercased() else {
+        guard let written = fields["name"]?.text else {
             return .setting(
                 fields["kind"]?.text == "VAR_RESET_ALL" ? .resetAll : .unknown)
         }
+        guard Self.isComparable(written) else { return .setting(.unknown) }
+        let name = written.lowercased()
         let isLocal = fields["is_local"]?.isTrue ?? false
         switch fields["kind"]?.text {
         case "VAR_SET_MULTI":
@@ -25,6 +27,12 @@ struct SettingReader {
             return .setting(.set(name: name, value: value))
         default: return .setting(.unknown)
         }
+    }
+
+    /// Whether the name's letters have the same cases, and it the same equals, here and in the
+    /// server, which knows those of ASCII alone (the Kelvin sign is no k to it).
+    private static func isComparable(_ name: String) -> Bool {
+        name.utf8.allSatisfy { $0 < 0x80 }
     }
 
     /// SET TRANSACTION and SET SESSION CHARACTERISTICS.
@@ -120,7 +128,7 @@ struct SettingReader {
             calls.allSatisfy({ isChangeOrQuestion($0) })
         else { return nil }
         guard let args = changes[0]["args"]?.elements, args.count == 3,
-            let setting = args[0].fields(of: "A_Const").flatMap(text),
+            let setting = args[0].fields(of: "A_Const").flatMap(text), Self.isComparable(setting),
             let isLocal = boolean(args[2])
         else { return .unknown }
         guard let value = args[1].fields(of: "A_Const").flatMap(text) else {

@@ -308,8 +308,9 @@ struct SyntaxCollector {
     ) -> FunctionUse? {
         guard use.name == "current_setting", use.schema == nil || use.schema == "pg_catalog",
             use.argumentCount == 1 || use.argumentCount == 2,
-            let name = Self.text(arguments[0])?.lowercased()
+            let written = Self.text(arguments[0]), written.utf8.allSatisfy({ $0 < 0x80 })
         else { return nil }
+        let name = written.lowercased()
         if name.contains(".") {
             facts.settingsRead.insert(name)
         } else if !KnownSettings.inKey.contains(name) {

@@ -24,8 +24,8 @@ final class SQLiteAnalyzer: StatementAnalyzer {
     }
 
     private struct State {
-        var entries: [String: Entry] = [:]
-        var previous: [String: Entry] = [:]
+        var entries: [ExactText: Entry] = [:]
+        var previous: [ExactText: Entry] = [:]
         var waiting = 0
     }
 

@@ -20,7 +20,7 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
     private let logger: Logger?
     private let controls: ControlConnections
     private let texts = Mutex(
-        BoundedMemo<String, Result<[SyntaxFacts], PgQuery.Failure>>(
+        BoundedMemo<ExactText, Result<[SyntaxFacts], PgQuery.Failure>>(
             maximumCount: 16_384, maximumBytes: 32 << 20))
     private let catalogs = Mutex<[String: CatalogSlot]>([:])
 
@@ -98,7 +98,7 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
     }
 
     private func facts(of sql: String) -> Result<[SyntaxFacts], PgQuery.Failure> {
-        if let known = texts.withLock({ $0.value(for: sql) }) { return known }
+        if let known = texts.withLock({ $0.value(for: ExactText(sql)) }) { return known }
         let facts: Result<[SyntaxFacts], PgQuery.Failure>
         do throws(PgQuery.Failure) {
             facts = .success(try SyntaxAnalysis.facts(of: sql))
@@ -107,7 +107,7 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
         }
         // The facts are mostly names out of the text.
         let bytes = sql.utf8.count * 4 + 1_024
-        texts.withLock { $0.add(facts, bytes: bytes, for: sql) }
+        texts.withLock { $0.add(facts, bytes: bytes, for: ExactText(sql)) }
         return facts
     }
 
@@ -172,7 +172,15 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
 
 /// What a profile is asked for with.
 struct ProfileQuestion: Hashable, Sendable {
-    let sql: String
+    let text: ExactText
     let parameterTypes: [UInt32]
     let context: ResolutionContext
+
+    var sql: String { text.text }
+
+    init(sql: String, parameterTypes: [UInt32], context: ResolutionContext) {
+        text = ExactText(sql)
+        self.parameterTypes = parameterTypes
+        self.context = context
+    }
 }

@@ -1,10 +1,11 @@
+import SQLAnalysis
 import Synchronization
 
 /// Plans by their text, shared by all sessions.
 final class PlanMemo: Sendable {
     private struct State {
-        var plans: [String: StatementPlan] = [:]
-        var previous: [String: StatementPlan] = [:]
+        var plans: [ExactText: StatementPlan] = [:]
+        var previous: [ExactText: StatementPlan] = [:]
     }
 
     private static let longestText = 32 << 10

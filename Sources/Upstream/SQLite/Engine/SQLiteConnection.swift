@@ -1,5 +1,6 @@
 import CSQLite
 import PostgresWire
+import SQLAnalysis
 import Synchronization
 
 /// One connection to the database file, with its compiled statements. Confined to the thread of
@@ -12,8 +13,8 @@ final class SQLiteConnection: @unchecked Sendable {
     private var busyTimeout: Duration
 
     /// Compiled statements by their text, and the texts by last use.
-    private var statements: [String: CompiledStatement] = [:]
-    private var uses: [String: UInt64] = [:]
+    private var statements: [ExactText: CompiledStatement] = [:]
+    private var uses: [ExactText: UInt64] = [:]
     private var clock: UInt64 = 0
     static let statementLimit = 256
     /// Of the schema that `statements` were compiled with; nil before the first look.

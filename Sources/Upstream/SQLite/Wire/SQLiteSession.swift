@@ -40,8 +40,8 @@ final class SQLiteSession: @unchecked Sendable {
 
     var settings: SessionSettings
     var transaction = TransactionState()
-    var statements: [String: PreparedStatement] = [:]
-    var portals: [String: Portal] = [:]
+    var statements: [ExactText: PreparedStatement] = [:]
+    var portals: [ExactText: Portal] = [:]
     /// Counted by the reader pool as keeping its reader.
     var isPinned = false
 
