@@ -22,7 +22,7 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
     private let texts = Mutex(
         BoundedMemo<ExactText, Result<[SyntaxFacts], PgQuery.Failure>>(
             maximumCount: 16_384, maximumBytes: 32 << 20))
-    private let catalogs = Mutex<[String: CatalogSlot]>([:])
+    private let catalogs = Mutex<[ExactText: CatalogSlot]>([:])
 
     /// - Parameters:
     ///   - conninfo: how to reach the server: a connection string or URI.
@@ -69,7 +69,7 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
 
     package func relation(_ identifier: RelationIdentifier, database: String) -> Relation? {
         guard let family = UInt32(identifier.rawValue) else { return nil }
-        return catalogs.withLock { $0[database] }?.relation(ofFamily: family)
+        return catalogs.withLock { $0[ExactText(database)] }?.relation(ofFamily: family)
     }
 
     package func profile(
@@ -119,9 +119,9 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
     ) -> ProfileLookup {
         let database = question.context.database
         let slot = catalogs.withLock { catalogs in
-            if let slot = catalogs[database] { return slot }
+            if let slot = catalogs[ExactText(database)] { return slot }
             let slot = CatalogSlot(cell: cells.cell(.catalog(database: database)))
-            catalogs[database] = slot
+            catalogs[ExactText(database)] = slot
             return slot
         }
         if let profile = slot.profile(question, facts) { return .known(profile) }
