@@ -62,7 +62,8 @@ struct KeyedExplorer {
         var finding = Finding()
         var seen: Set<[Int]> = []
         var pending: [[Int]] = [[]]
-        let table = CellTable(keyCells: 1 << 10)
+        // As large as the product's: in a small one two keys may share a cell, which hides faults.
+        let table = CellTable()
         while let schedule = pending.popLast() {
             let world = KeyedWorld(table: table, programs: programs, fault: fault)
             for thread in schedule { world.step(thread) }
