@@ -155,15 +155,13 @@ extension ClientSession {
         resume(number)
     }
 
-    /// A CancelRequest for a statement that waits for another session's execution of it.
+    /// A CancelRequest for a statement that waits for another session's execution of it, with no
+    /// earlier reply outstanding.
     func cancelWaitingStatement() {
         guard wait == .flight else { return }
-        if transaction.visibleStatus != .idle || heldFrame?.tag == FrontendTag.flush
-            || !ledger.isEmpty
-        {
+        if transaction.visibleStatus != .idle || heldFrame?.tag == FrontendTag.flush {
             // The block must fail, and in the server too: the statement runs and is cancelled there.
-            // So does one that a Flush asked for: what follows up to its Sync is then skipped; and
-            // one behind others, whose replies come first.
+            // So does one that a Flush asked for: what follows up to its Sync is then skipped.
             flightEnded(waitNumber)
             link?.cancelRunningStatement()
             return
