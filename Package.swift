@@ -64,6 +64,7 @@ let package = Package(
                 "CLibPQ", "CSQLite", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry",
                 nioCore, nioPosix, logging,
                 .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "Crypto", package: "swift-crypto"),
             ], swiftSettings: dataPlane),
 
         // The client's side.

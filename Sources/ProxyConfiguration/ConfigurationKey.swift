@@ -4,6 +4,14 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case listenMetrics = "listen.metrics"
     case upstreamURL = "upstream.url"
     case upstreamConnectTimeout = "upstream.connect_timeout"
+    case poolMode = "pool.mode"
+    case poolSize = "pool.size"
+    case poolMinimumIdle = "pool.min_idle"
+    case poolMaximumLifetime = "pool.max_lifetime"
+    case poolIdleTimeout = "pool.idle_timeout"
+    case poolCheckoutTimeout = "pool.checkout_timeout"
+    case poolClientConnections = "pool.max_client_connections"
+    case poolPreparedStatements = "pool.max_prepared_statements"
     case sqliteReaders = "sqlite.readers"
     case sqliteLockTimeout = "sqlite.lock_timeout"
     case sqliteExternalWriteCheck = "sqlite.external_write_check"
@@ -26,7 +34,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
 
     /// A table of the file. `rule` is an array of tables.
     enum Section: String, CaseIterable, Sendable {
-        case listen, upstream, sqlite, cache, limits, log, rule
+        case listen, upstream, pool, sqlite, cache, limits, log, rule
 
         var keys: [ConfigurationKey] {
             ConfigurationKey.allCases.filter { $0.section == self }
@@ -37,6 +45,9 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
         switch self {
         case .listenAddress, .listenMetrics: .listen
         case .upstreamURL, .upstreamConnectTimeout: .upstream
+        case .poolMode, .poolSize, .poolMinimumIdle, .poolMaximumLifetime, .poolIdleTimeout,
+            .poolCheckoutTimeout, .poolClientConnections, .poolPreparedStatements:
+            .pool
         case .sqliteReaders, .sqliteLockTimeout, .sqliteExternalWriteCheck: .sqlite
         case .cacheEnabled, .cacheMemory, .cacheTTL, .cacheMaximumEntry, .cacheSingleFlight,
             .cacheVerify:
@@ -59,7 +70,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     var changesAtRunTime: Bool {
         switch section {
         case .listen, .upstream, .sqlite: false
-        case .cache, .limits, .log, .rule: true
+        case .cache, .limits, .log, .rule, .pool: true
         }
     }
 

@@ -42,6 +42,14 @@ extension ProxyConfiguration {
         case .listenMetrics: return TOMLText.quoted(listen.metrics?.description ?? "")
         case .upstreamURL: return TOMLText.quoted(upstream.database.url(masked: masked))
         case .upstreamConnectTimeout: return upstream.connectTimeout.tomlText
+        case .poolMode: return TOMLText.quoted(pool.mode.rawValue)
+        case .poolSize: return "\(pool.size)"
+        case .poolMinimumIdle: return "\(pool.minimumIdle)"
+        case .poolMaximumLifetime: return pool.maximumLifetime.tomlText
+        case .poolIdleTimeout: return pool.idleTimeout.tomlText
+        case .poolCheckoutTimeout: return pool.checkoutTimeout.tomlText
+        case .poolClientConnections: return "\(pool.clientConnections)"
+        case .poolPreparedStatements: return "\(pool.preparedStatements)"
         case .sqliteReaders: return "\(sqlite.readers)"
         case .sqliteLockTimeout: return sqlite.lockTimeout.tomlText
         case .sqliteExternalWriteCheck: return sqlite.externalWriteCheck.tomlText

@@ -50,6 +50,7 @@ extension ProxyConfiguration {
         return ProxyConfiguration(
             listen: try Listen(document.reader(for: .listen)),
             upstream: try Upstream(document.reader(for: .upstream), directory: directory),
+            pool: try Pool(document.reader(for: .pool)),
             sqlite: try SQLite(document.reader(for: .sqlite)),
             cache: try Cache(cache),
             limits: try Limits(document.reader(for: .limits)),
@@ -164,6 +165,39 @@ extension ProxyConfiguration.Upstream {
                     + "to the configuration file's directory")
         }
         return path.hasPrefix("/") ? path : "\(directory)/\(path)"
+    }
+}
+
+extension ProxyConfiguration.Pool {
+    init(_ reader: SectionReader) throws(ConfigurationError) {
+        let modes = ProxyConfiguration.PoolMode.allCases.map { "\"\($0.rawValue)\"" }
+            .joined(separator: " or ")
+        let text = try reader.string(.poolMode, allowed: modes) ?? "transaction"
+        guard let mode = ProxyConfiguration.PoolMode(rawValue: text) else {
+            throw reader.error(.poolMode, "found \(SectionReader.quoted(text))", allowed: modes)
+        }
+        self.mode = mode
+        size = try reader.integer(.poolSize, in: 1...10_000) ?? 40
+        minimumIdle = try reader.integer(.poolMinimumIdle, in: 0...10_000) ?? 0
+        guard minimumIdle <= size else {
+            throw reader.error(
+                .poolMinimumIdle, "found \(minimumIdle)",
+                allowed: "no more than pool.size, which is \(size)")
+        }
+        maximumLifetime =
+            try reader.duration(
+                .poolMaximumLifetime, in: .seconds(1) ... .seconds(30 * 86_400), zero: "no limit")
+            ?? .seconds(3600)
+        idleTimeout =
+            try reader.duration(
+                .poolIdleTimeout, in: .seconds(1) ... .seconds(30 * 86_400), zero: "no limit")
+            ?? .seconds(600)
+        checkoutTimeout =
+            try reader.duration(
+                .poolCheckoutTimeout, in: .milliseconds(1) ... .seconds(3600))
+            ?? .seconds(30)
+        clientConnections = try reader.integer(.poolClientConnections, in: 0...1_000_000) ?? 0
+        preparedStatements = try reader.integer(.poolPreparedStatements, in: 1...100_000) ?? 500
     }
 }
 

@@ -2,6 +2,7 @@
 package struct ProxyConfiguration: Sendable, Equatable {
     package var listen: Listen
     package var upstream: Upstream
+    package var pool: Pool
     package var sqlite: SQLite
     package var cache: Cache
     package var limits: Limits
@@ -28,6 +29,29 @@ package struct ProxyConfiguration: Sendable, Equatable {
     package struct Upstream: Sendable, Equatable {
         package var database: UpstreamDatabase
         package var connectTimeout: Duration
+    }
+
+    /// For how long a client session has a connection to the PostgreSQL server.
+    package enum PoolMode: String, CaseIterable, Sendable {
+        case session, transaction
+    }
+
+    /// How client sessions share connections to the PostgreSQL server.
+    package struct Pool: Sendable, Equatable {
+        package var mode: PoolMode
+        /// Connections of one user to one database.
+        package var size: Int
+        package var minimumIdle: Int
+        /// Zero: no limit.
+        package var maximumLifetime: Duration
+        /// Zero: no limit.
+        package var idleTimeout: Duration
+        /// How long a client waits for a connection.
+        package var checkoutTimeout: Duration
+        /// Client sessions of one user in one database; 0: no limit.
+        package var clientConnections: Int
+        /// Prepared statements that one connection holds.
+        package var preparedStatements: Int
     }
 
     package struct SQLite: Sendable, Equatable {

@@ -58,8 +58,10 @@ package struct ProxyServer: Sendable {
                 memory: configuration.cache.memory.bytes,
                 maximumEntry: configuration.cache.maximumEntry.bytes))
         metrics.setCacheGauges { cache.gauges }
-        let upstream = try UpstreamFactory(configuration: configuration, logger: logger)
-            .make(cells: cells, group: group)
+        let upstream = try UpstreamFactory(
+            configuration: configuration, metrics: metrics, logger: logger
+        ).make(cells: cells, group: group)
+        if let pools = upstream.pools { metrics.setPoolFigures { pools.figures } }
         let services = SessionServices(
             upstream: upstream, cache: cache, cells: cells,
             options: SessionOptions(configuration), metrics: metrics, logger: logger)

@@ -4,6 +4,7 @@ import ResultCache
 import ServiceLifecycle
 import Session
 import UnixSignals
+import Upstream
 
 /// Reads the configuration file again on SIGHUP. What can change at run time does; what cannot is
 /// named in the log; a file with an error changes nothing.
@@ -44,6 +45,7 @@ struct ReloadService: Service {
             logger.warning("changed in the file, but takes effect only after a restart: \(key)")
         }
         services.options = SessionOptions(new)
+        services.upstream.pools?.update(PoolSettings(new.pool))
         cache.setLimits(
             CacheLimits(
                 memory: new.cache.memory.bytes, maximumEntry: new.cache.maximumEntry.bytes))

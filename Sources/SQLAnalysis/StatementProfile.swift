@@ -138,6 +138,8 @@ package struct StatementProfile: Sendable {
     /// `current_setting` in the statement, a view or a row-level security policy: a session may
     /// only read or fill the cache with it while it knows their values.
     package var settingsRead: Set<String> = []
+    /// What it does to the server-side session besides; empty for most statements.
+    package var sessionEffects: [SessionEffect] = []
 
     package init(
         kind: Kind, readSet: [Relation] = [], dependencies: [RowDependency]? = nil,
@@ -160,9 +162,11 @@ package struct StatementProfile: Sendable {
 
     /// What is assumed of text that cannot be analysed.
     package static func opaque(_ reason: BypassReason) -> StatementProfile {
-        StatementProfile(
+        var profile = StatementProfile(
             kind: .opaque, writeSet: .everythingAndCatalog, bypassReason: reason,
             taintsSession: true, mayEndTransaction: true)
+        profile.sessionEffects = [.unknown]
+        return profile
     }
 }
 

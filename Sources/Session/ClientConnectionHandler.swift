@@ -30,6 +30,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     private var deadline: Scheduled<Void>?
     private var key: BackendKey?
     private var link: (any UpstreamLink)?
+    private var pooling: SessionPooling?
     private var negotiation = ByteBuffer()
     private var encryptionRequests: Set<StartupPacket> = []
     private var isDraining = false
@@ -108,6 +109,8 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         phase = .closed
         link?.close()
         link = nil
+        if case .session = phase {} else { pooling?.member.leave() }
+        pooling = nil
         if let key { services.cancellations.remove(key) }
         services.metrics.clientConnections.decrement()
         registry.closed(channel: context.channel)
@@ -164,23 +167,35 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             parameters: parameters.map { .init(name: $0.name, value: $0.value) })
         deadline?.cancel()
         deadline = nil
+        services.upstream.noteSession(startup)
+        if let pools = services.upstream.pools {
+            let member = try pools.join(startup, on: context.eventLoop)
+            pooling = SessionPooling(mode: pools.mode, member: member)
+        }
         if let greeting = services.greetings.greeting(for: startup, now: MonotonicClock.now) {
             greet(startup, greeting, link: nil, context.eventLoop)
             return
         }
         phase = .greeting(startup, services.greetings.lease(for: startup))
+        if let member = pooling?.member {
+            member.borrower = self
+            if let lent = member.borrow(wanting: SettingsReplay(startup: startup).committed) {
+                self.lent(lent)
+            }
+            return
+        }
         link = services.upstream.makeLink(
             startup: startup, eventLoop: context.eventLoop, delegate: self)
     }
 
     private func greet(
         _ startup: SessionStartup, _ greeting: UpstreamGreeting, link: (any UpstreamLink)?,
-        _ eventLoop: any EventLoop
+        lent: PooledLink? = nil, _ eventLoop: any EventLoop
     ) {
         guard let output else { return }
         let session = ClientSession(
             services: services, startup: startup, greeting: greeting, link: link,
-            eventLoop: eventLoop, output: output)
+            pooling: pooling, eventLoop: eventLoop, output: output)
         let bound = NIOLoopBound(session, eventLoop: eventLoop)
         let key = services.cancellations.register(on: eventLoop) { bound.value.cancelRequested() }
         self.key = key
@@ -193,6 +208,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         output.buffer.writeReadyForQuery(.idle)
         output.flush()
         phase = .session(session)
+        if let lent { session.lent(lent) }
         if isDraining { session.drain() }
         let rest = input
         input = ByteBuffer()
@@ -216,6 +232,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         phase = .closed
         link?.close()
         link = nil
+        pooling?.member.leave()
         output?.buffer.writeErrorResponse(error)
         output?.close()
     }
@@ -269,5 +286,22 @@ extension ClientConnectionHandler: UpstreamLinkDelegate {
         case .startup, .closed:
             break
         }
+    }
+}
+
+// MARK: - The first session of its kind, with a connection from a pool
+
+extension ClientConnectionHandler: LinkBorrower {
+    package func lent(_ lent: PooledLink) {
+        guard case .greeting(let startup, let lease) = phase, let eventLoop = output?.eventLoop
+        else {
+            lent.giveBack()
+            return
+        }
+        services.greetings.remember(
+            lent.greeting, for: startup, lease: lease, now: MonotonicClock.now)
+        greet(
+            startup, GreetingTable.adapt(lent.greeting, to: startup), link: nil, lent: lent,
+            eventLoop)
     }
 }

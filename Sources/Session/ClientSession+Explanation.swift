@@ -16,7 +16,7 @@ extension ClientSession {
         query statement: ByteBufferView, holding frame: MessageFrame
     ) throws(PostgresError) -> MessageFrame? {
         if services.analyses, canProbe {
-            probeSettings(holding: frame)
+            try probeSettings(holding: frame)
             return nil
         }
         guard

@@ -103,7 +103,7 @@ extension ClientSession {
     /// Returns false where it must be forwarded, or where something is awaited first (`wait`).
     private func answerCollected(endedBy end: MessageFrame) throws(PostgresError) -> Bool {
         if canProbe, collected.contains(where: { $0.tag == FrontendTag.bind }) {
-            probeSettings(holding: end)
+            try probeSettings(holding: end)
             return false
         }
         guard ledger.isEmpty else { return false }
@@ -253,8 +253,10 @@ extension ClientSession {
                 return false
             }
             if kind == UInt8(ascii: "S") {
-                // One that the upstream knows must be closed there too.
-                guard !walk.isBound, statements[name]?.upstreamState != .prepared else {
+                // One that the upstream knows by this name must be closed there too.
+                guard !walk.isBound, statements[name]?.upstreamState != .prepared,
+                    !pins.hasStatement(name)
+                else {
                     walk.isAnswered = false
                     return false
                 }
@@ -343,7 +345,7 @@ extension ClientSession {
         else { return false }
         if noteSettingsRead(by: profile) { return try answerCollected(endedBy: end) }
         if needsProbe(before: profile) {
-            probeSettings(holding: end)
+            try probeSettings(holding: end)
             return false
         }
         guard

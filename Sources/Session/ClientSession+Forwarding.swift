@@ -10,6 +10,7 @@ extension ClientSession {
 
     /// Forwards one message of the open segment, opening one where there is none.
     func forwardExtended(_ frame: MessageFrame) throws(PostgresError) {
+        guard try linkIsAttached(holding: frame) else { return }
         var frame = frame
         if frame.tag == FrontendTag.parse {
             guard let parse = try explaining(parse: frame) else { return }
@@ -17,7 +18,7 @@ extension ClientSession {
         }
         let segment = currentOpenSegment()
         guard services.analyses else {
-            passExtended(frame)
+            try passExtended(frame)
             return
         }
         switch frame.tag {
@@ -37,8 +38,8 @@ extension ClientSession {
     }
 
     /// Forwards a message where nothing is analysed: only the order of replies is kept.
-    private func passExtended(_ frame: MessageFrame) {
-        connectLink()
+    private func passExtended(_ frame: MessageFrame) throws(PostgresError) {
+        try connectLink()
         switch frame.tag {
         case FrontendTag.parse: ledger.owe(.passedParse)
         case FrontendTag.bind: ledger.owe(.bind)
@@ -75,6 +76,18 @@ extension ClientSession {
         let replaced = statements[message.statement]
         if let replaced, !message.statement.isEmpty, replaced.isCertainToExist {
             try prepareUpstream(replaced)
+        }
+        if sharesLinks, !message.statement.isEmpty {
+            let isSettled =
+                unsettledSegments == 0 && settings.isKnown && !segment.changesParseContext
+            guard statements.count < Self.statementLimit else {
+                throw PostgresError(.programLimitExceeded, "too many prepared statements")
+            }
+            try forwardSharedParse(
+                PreparedStatement(
+                    message, bytes: frame.bytes, identity: isSettled ? parseIdentity : .unknown,
+                    upstreamState: .notPrepared), frame)
+            return
         }
         let isSettled =
             unsettledSegments == 0 && settings.isKnown && !segment.changesParseContext
@@ -117,6 +130,7 @@ extension ClientSession {
                 boundCapture?.abandon(.replyNotStorable)
                 boundCapture = nil
             }
+            if sharesLinks, name.isEmpty { closeForeignUnnamed() }
             ledger.owe(takeBindItem())
             sendUpstream(frame.bytes)
             return
@@ -136,7 +150,16 @@ extension ClientSession {
                 statement: statement, profile: statement.profile,
                 boundWrites: boundWrites(of: statement, bindTail: body), isResolved: isResolved)
         }
-        sendUpstream(frame.bytes)
+        sendUpstream(isShared(statement) ? renamed(bind: frame, to: statement) : frame.bytes)
+    }
+
+    /// The Bind message with the server's name of the statement.
+    private func renamed(bind frame: MessageFrame, to statement: PreparedStatement) -> ByteBuffer {
+        var body = frame.body
+        let end = body.readableBytesView.firstIndex(of: 0) ?? body.readerIndex
+        let portal = body.readBytes(length: end + 1 - body.readerIndex) ?? [0]
+        return ByteBuffer(
+            renaming: &body, tag: FrontendTag.bind, before: portal, to: serverName(of: statement))
     }
 
     /// What a portal may change with its parameters; nil where that does not depend on them.
@@ -199,7 +222,7 @@ extension ClientSession {
         var decision = fillDecision(
             for: profile, text: statement.query, bindTail: bindTail)
         if case .fill = decision {
-            if statement.parseIdentity == .unknown || !statement.isFaithful {
+            if statement.parseIdentity == .unknown || !isFaithful(statement) {
                 decision = .bypass(.sessionState)
             } else if let shape = BindShape(
                 bindTail, inspectsText: statement.statementProfile?.hasTimeTypedParameters ?? true)
@@ -224,13 +247,23 @@ extension ClientSession {
             throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
         }
         try attachLink(before: [])
+        var message = frame.bytes
         if kind == UInt8(ascii: "S") {
-            if let statement = statements[name] { try prepareUpstream(statement) }
+            if let statement = statements[name] {
+                try prepareUpstream(statement)
+                if isShared(statement) {
+                    message = ByteBuffer()
+                    DescribeMessage(target: .statement, name: serverName(of: statement))
+                        .write(to: &message)
+                }
+            } else if sharesLinks, name.isEmpty {
+                closeForeignUnnamed()
+            }
             ledger.owe(.describeStatement)
         } else {
             ledger.owe(.describePortal(name.isEmpty ? boundCapture : nil))
         }
-        sendUpstream(frame.bytes)
+        sendUpstream(message)
     }
 
     private func forwardExecute(
@@ -258,6 +291,7 @@ extension ClientSession {
                 for: statements, profile: profile, in: segment,
                 isResolved: bound?.isResolved ?? false)
             if segment.changesParseContext { try prepareAll(endingEachWithSync: false) }
+            prepareNamesInSQL(statements, endingEachWithSync: false)
             if let statement = bound?.statement, statement.mentionsDeallocation {
                 try deallocate(by: statement.query, endingEachWithSync: false)
             }
@@ -273,6 +307,10 @@ extension ClientSession {
             throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
         }
         try attachLink(before: [])
+        if kind == UInt8(ascii: "S"), let statement = statements[name], isShared(statement) {
+            forwardSharedClose(statement)
+            return
+        }
         if ledger.owe(.close) {
             if kind == UInt8(ascii: "S") { statements[name] = nil } else { portals[name] = nil }
         }
@@ -280,6 +318,7 @@ extension ClientSession {
     }
 
     func forwardSync(_ frame: MessageFrame) throws(PostgresError) {
+        guard try linkIsAttached(holding: frame) else { return }
         let segment = currentOpenSegment()
         openSegment = nil
         hasWaitedForFlight = false
@@ -315,6 +354,7 @@ extension ClientSession {
             try forwardCollected(then: frame)
             return
         }
+        guard try linkIsAttached(holding: frame) else { return }
         if openSegment != nil { distrustOpenSegment() }
         let statement = StatementProfile.opaque(.notARead)
         try attachLink(before: [statement])

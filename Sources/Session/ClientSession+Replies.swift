@@ -7,7 +7,8 @@ import Upstream
 
 extension ClientSession: UpstreamLinkDelegate {
     package func upstreamReady(_ greeting: UpstreamGreeting) {
-        guard !isClosed else { return }
+        // A connection from a pool comes with `lent`.
+        guard !isClosed, pooling == nil else { return }
         linkIsReady = true
         linkKey = greeting.backendKey
         services.metrics.upstreamConnections.increment()
@@ -24,8 +25,8 @@ extension ClientSession: UpstreamLinkDelegate {
     /// The session was greeted with what an earlier connection was told: what has changed since
     /// is passed on, as a server does when a setting changes. Nothing has been sent yet: what is
     /// about to be was judged with the settings of old.
-    private func take(_ greeting: UpstreamGreeting) throws(PostgresError) {
-        if settings.forgetCustom() {
+    func take(_ greeting: UpstreamGreeting) throws(PostgresError) {
+        if pooling == nil, settings.forgetCustom() {
             abandonCaptures()
             refreshIdentity()
         }
@@ -45,6 +46,11 @@ extension ClientSession: UpstreamLinkDelegate {
             }
         }
         settings.reconnected(login: fresh)
+        for (name, value) in settingsReplay.committed.values where pooling != nil {
+            guard case .text(let text) = value else { continue }
+            settings.confirmed(.set(name: name, value: text))
+        }
+        if pooling != nil { settings.transactionEnded(committed: true) }
         refreshIdentity()
         output.flush()
     }
@@ -61,7 +67,7 @@ extension ClientSession: UpstreamLinkDelegate {
         if !isWritable, wait == nil {
             _ = suspend(.upstream, holding: heldFrame)
             setReadingForUpstream(false)
-        } else if isWritable, wait == .upstream, pendingProbe == nil {
+        } else if isWritable, wait == .upstream, pendingProbe == nil, pendingLink == nil {
             setReadingForUpstream(true)
             resume(waitNumber)
         }
@@ -84,6 +90,7 @@ extension ClientSession: UpstreamLinkDelegate {
         endIfTerminated()
         if !isProcessing { endIfDrained() }
         if wait == nil, input.readableBytes > 0 || heldFrame != nil { process() }
+        if pooledLink != nil { releaseLinkIfIdle() }
     }
 
     /// Passes replies on in as few pieces as possible: everything between two swallowed messages is
@@ -101,6 +108,11 @@ extension ClientSession: UpstreamLinkDelegate {
             if piece.endsMessage {
                 try messageEnded(piece, in: chunk)
                 if isClosed { return }
+                if ledger.owesOwnAnswer {
+                    passOn(chunk, runStart..<piece.range.upperBound)
+                    runStart = piece.range.upperBound
+                    writeOwnAnswers()
+                }
             }
         }
         passOn(chunk, runStart..<chunk.writerIndex)
@@ -116,7 +128,7 @@ extension ClientSession: UpstreamLinkDelegate {
         // What is not an answer to the proxy's own message is for the client all the same.
         absorbsPiece =
             ledger.absorbsCurrent && tag != BackendTag.notificationResponse
-            && tag != BackendTag.parameterStatus
+            && (tag != BackendTag.parameterStatus || isReplayingSilently)
         captureOfPiece = nil
         if tag == BackendTag.readyForQuery {
             // The ledger is told when it is whole: a link that is lost in the middle of it leaves
@@ -141,6 +153,11 @@ extension ClientSession: UpstreamLinkDelegate {
         case .failed(let undone):
             absorbsPiece = isOwnSegment
             for statement in undone.reversed() { undo(statement) }
+            if pooledLink != nil {
+                restoreShared(
+                    unprepared: undone + ledger.takeUnprepared(),
+                    unclosed: ledger.takeUnclosed())
+            }
             for segment in ledger.takeSkipped() { release(segment) }
             // Of the portals bound after the error nothing came: none is trusted any more.
             portals.removeAll()
@@ -155,6 +172,11 @@ extension ClientSession: UpstreamLinkDelegate {
         case .part, .parseCompleted, .ready:
             break
         }
+    }
+
+    /// The server reports what the client knows already.
+    private var isReplayingSilently: Bool {
+        pendingReplay?.replay == .silent && ledger.currentSegment === pendingReplay
     }
 
     private static let unexpectedMessage = PostgresError(
@@ -207,7 +229,9 @@ extension ClientSession: UpstreamLinkDelegate {
             statementCompleted(
                 tag: scanner.body(of: piece, in: chunk)?.readableBytesView, capture)
         case .asynchronous:
-            if piece.tag == BackendTag.parameterStatus { parameterReported(piece, in: chunk) }
+            if piece.tag == BackendTag.parameterStatus, !isReplayingSilently {
+                parameterReported(piece, in: chunk)
+            }
         case .farewell:
             farewell = scanner.body(of: piece, in: chunk)
         case .failed:
@@ -235,6 +259,7 @@ extension ClientSession: UpstreamLinkDelegate {
         }
         for held in ledger.takeHeldOver() { settle(held, status) }
         settle(segment, status)
+        if segment === pendingReplay { try replaySettled(segment) }
         if segment.beginsLazily, segment.hasFailed {
             // What the client takes for a block is none.
             throw PostgresError(
@@ -289,6 +314,7 @@ extension ClientSession: UpstreamLinkDelegate {
         if segment.isUnsettled {
             unsettledSegments -= 1
             settleSettings(of: segment, status)
+            settlePins(of: segment, status)
         }
         if segment.isUnresolved { unresolvedSegments -= 1 }
         transaction.ready(
@@ -364,7 +390,14 @@ extension ClientSession: UpstreamLinkDelegate {
 
     package func upstreamClosed(_ error: PostgresError, mayStillRun: Bool) {
         guard !isClosed else { return }
-        if linkIsReady { services.metrics.upstreamConnections.decrement() }
+        if linkIsReady, pooling == nil { services.metrics.upstreamConnections.decrement() }
+        if pooledLink == nil, pooling != nil, wait == .upstream, pendingLink != nil {
+            // The pool has none for it.
+            link = nil
+            failWaitingStatement(error)
+            return
+        }
+        pooledLink = nil
         // Nothing is handed to a link before it is ready.
         let wasReady = linkIsReady
         let mayStillRun = mayStillRun && wasReady
@@ -373,7 +406,8 @@ extension ClientSession: UpstreamLinkDelegate {
         let isQuiet =
             wasReady && ledger.isEmpty && openSegment == nil && windows.isEmpty
             && scanner.isAtBoundary
-        if isQuiet, transaction.isCertainlyIdle || transaction.lazyBlock != nil, !isBoundToLink,
+        let isBound = sharesLinks ? !pins.isEmpty : isBoundToLink
+        if isQuiet, transaction.isCertainlyIdle || transaction.lazyBlock != nil, !isBound,
             !isDraining
         {
             // The server side held nothing: the next statement gets a new connection.
@@ -428,7 +462,7 @@ extension ClientSession {
     }
 
     /// Asks the server for its settings; `frame` is looked at again when they are there.
-    func probeSettings(holding frame: MessageFrame) {
+    func probeSettings(holding frame: MessageFrame) throws(PostgresError) {
         guard let all = services.upstream.settingsProbe else { return }
         let names = settings.custom.unknown
         let question = CustomSettings.question(for: names)
@@ -437,7 +471,11 @@ extension ClientSession {
             .joined(separator: " UNION ALL ")
         if asksAll { hasProbed = true }
         // Ahead of a BEGIN that the upstream has not been sent: the answer holds for the block too.
-        connectLink()
+        guard try linkIsAttached(holding: frame) else {
+            if asksAll { hasProbed = false }
+            return
+        }
+        try connectLink()
         pendingProbe = suspend(.upstream, holding: frame)
         sendAbsorbed(query, probe: ProbedSettings(customNames: names))
     }
@@ -447,6 +485,7 @@ extension ClientSession {
         if !segment.hasFailed, values[ProbedSettings.temporaryObjectsRow] == "f" {
             settings.probed(values)
         }
+        if probe.asksForPins { settlePins(asked: values, failed: segment.hasFailed) }
         let custom = segment.hasFailed ? [:] : CustomSettings.values(in: values)
         settings.answered(probe.customNames, custom)
         refreshIdentity()

@@ -15,6 +15,8 @@ extension ClientSession {
         for statements: [StatementProfile], profile: QueryProfile, in segment: ForwardedSegment,
         isResolved: Bool = true
     ) throws(PostgresError) {
+        pooling?.look()
+        try notePins(of: statements)
         var mayCommit = transaction.mayBeOutsideBlock
         // After a COMMIT or ROLLBACK in the same segment, or one not yet ended by its Sync, writes
         // commit by themselves.
@@ -114,7 +116,7 @@ extension ClientSession {
     /// Makes sure that there is a link, and that the server knows what it must before `statements`:
     /// the BEGIN that was answered for it, and that the block has read.
     func attachLink(before statements: [StatementProfile]) throws(PostgresError) {
-        connectLink()
+        try connectLink()
         if let block = transaction.lazyBlock {
             sendAbsorbed(block.begin, beginsLazily: true)
             transaction.materialised()
@@ -126,17 +128,22 @@ extension ClientSession {
     }
 
     /// Makes sure that there is a link, and no more.
-    func connectLink() {
+    func connectLink() throws(PostgresError) {
         guard link == nil else { return }
+        if let pooling {
+            try borrowLink(pooling)
+            return
+        }
         linkIsReady = false
         linkKey = nil
         link = services.upstream.makeLink(startup: startup, eventLoop: eventLoop, delegate: self)
     }
 
     /// Sends a Query of the proxy's own, whose reply is swallowed.
+    @discardableResult
     func sendAbsorbed(
         _ query: String, probe: ProbedSettings? = nil, beginsLazily: Bool = false
-    ) {
+    ) -> ForwardedSegment {
         let segment = ForwardedSegment(
             isAbsorbed: true, startedIdle: false, startedAt: MonotonicClock.now)
         segment.probe = probe
@@ -147,10 +154,15 @@ extension ClientSession {
         sendUpstream(message)
         // A simple Query destroys the server's unnamed statement.
         statements[""]?.upstreamState = .notPrepared
+        return segment
     }
 
     /// Sends the Parse of a statement that the upstream does not have.
     func prepareUpstream(_ statement: PreparedStatement) throws(PostgresError) {
+        if isShared(statement) {
+            prepareShared(statement)
+            return
+        }
         guard statement.upstreamState == .notPrepared else { return }
         if ledger.owe(.parse(statement, absorbed: true)) {
             statement.upstreamState = .prepared
@@ -164,7 +176,8 @@ extension ClientSession {
     /// Makes the server parse every statement that it has not seen, while the settings are still
     /// those of the client's Parse: constants in the text are read with them.
     func prepareAll(endingEachWithSync: Bool) throws(PostgresError) {
-        guard transaction.status != .failed, !ledger.isSkippingToSync else { return }
+        // On a shared connection a statement's name says what it was parsed with.
+        guard transaction.status != .failed, !ledger.isSkippingToSync, !sharesLinks else { return }
         // A Sync must not end what the client has begun.
         guard openSegment == nil || !endingEachWithSync else { return }
         for statement in statements.values
@@ -184,6 +197,8 @@ extension ClientSession {
 
     /// DEALLOCATE or DISCARD is about to be sent.
     func deallocate(by text: String, endingEachWithSync: Bool) throws(PostgresError) {
+        // There its effects say it (`prepareNamesInSQL`).
+        if sharesLinks { return }
         try prepareAll(endingEachWithSync: endingEachWithSync)
         if let name = PreparedStatement.nameDeallocated(by: text) {
             statements[name] = nil

@@ -5,12 +5,24 @@ import SQLAnalysis
 import Telemetry
 import Upstream
 
+/// A Query that waits for a connection.
+struct DeferredQuery {
+    let profile: QueryProfile?
+    let capture: ReplyCapture?
+}
+
 extension ClientSession {
     /// Query: one or more statements as text.
     func queryReceived(_ frame: MessageFrame) throws(PostgresError) {
         if !collected.isEmpty {
             // Extended messages without a Sync before a Query: legal, if odd. They go first.
             try forwardCollected(then: frame)
+            return
+        }
+        if let deferred = deferredQuery {
+            // It has been decided on, and waited for a connection since.
+            deferredQuery = nil
+            try sendQuery(frame, profile: deferred.profile, capture: deferred.capture)
             return
         }
         if openSegment != nil { distrustOpenSegment() }
@@ -102,7 +114,7 @@ extension ClientSession {
             return
         }
         if needsProbe(before: profile) {
-            probeSettings(holding: frame)
+            try probeSettings(holding: frame)
             return
         }
         switch fillDecision(for: profile, text: text) {
@@ -134,6 +146,10 @@ extension ClientSession {
     private func sendQuery(
         _ frame: MessageFrame, profile: QueryProfile?, capture: ReplyCapture?
     ) throws(PostgresError) {
+        guard try linkIsAttached(holding: frame) else {
+            deferredQuery = DeferredQuery(profile: profile, capture: capture)
+            return
+        }
         hasWaitedForFlight = false
         verification = nil
         let statements = profile?.statements ?? []
@@ -144,6 +160,7 @@ extension ClientSession {
         for statement in statements { segment.append(statement) }
         if let profile { try openWindows(for: statements, profile: profile, in: segment) }
         if segment.changesParseContext { try prepareAll(endingEachWithSync: true) }
+        prepareNamesInSQL(statements, endingEachWithSync: true)
         if mentionsDeallocation(frame, statements) {
             let text = String(decoding: frame.body.readableBytesView.dropLast(), as: UTF8.self)
             try deallocate(by: text, endingEachWithSync: true)

@@ -28,6 +28,10 @@ final class ClientSession {
     let database: String
     /// What the database's DDL moves; looked up once.
     let catalogCell: VersionCell
+    /// Where the connection comes from; nil where the session makes its own.
+    let pooling: SessionPooling?
+    /// Distinguishes the session from all others where its settings are not known.
+    let serial: UInt64
 
     // The client's side.
     var input = ByteBuffer()
@@ -72,6 +76,12 @@ final class ClientSession {
     var unresolvedSegments = 0
     /// The server-side session holds something that a new connection would not have.
     var isBoundToLink = false
+    /// What does so between transactions, where connections come from a pool.
+    var pins = SessionPins()
+    /// The pins that are counted in the metrics.
+    var shownPins: Set<PinReason> = []
+    /// What is to be set on whichever connection serves.
+    var settingsReplay: SettingsReplay
 
     // The upstream's side.
     var link: (any UpstreamLink)?
@@ -87,6 +97,23 @@ final class ClientSession {
     var farewell: ByteBuffer?
     /// The server has ended the session with an error that the client was given.
     var hasBeenToldFatal = false
+
+    // A connection from a pool.
+    var pooledLink: PooledLink?
+    /// The wait that ends when it comes.
+    var pendingLink: UInt64?
+    var waitingForLinkSince: UInt64?
+    /// Its settings are being made the session's own.
+    var pendingReplay: ForwardedSegment?
+    var knownGreeting: UInt64
+    var knownGeneration: UInt64?
+    /// Nobody else has had the connection.
+    var isFirstBorrower = true
+    var hasDrawnFromSequences = false
+    /// An error has been answered without the server: what follows up to Sync is skipped.
+    var skipsToSync = false
+    /// What has been decided of the Query that waits for a connection.
+    var deferredQuery: DeferredQuery?
 
     // One miss shared by several sessions.
     var flightTicket: FlightTicket?
@@ -123,8 +150,13 @@ final class ClientSession {
 
     init(
         services: SessionServices, startup: SessionStartup, greeting: UpstreamGreeting,
-        link: (any UpstreamLink)?, eventLoop: any EventLoop, output: ClientOutput
+        link: (any UpstreamLink)?, pooling: SessionPooling? = nil, eventLoop: any EventLoop,
+        output: ClientOutput
     ) {
+        self.pooling = pooling
+        serial = services.nextSessionSerial()
+        settingsReplay = SettingsReplay(startup: startup)
+        knownGreeting = greeting.number
         self.services = services
         self.startup = startup
         self.eventLoop = eventLoop
@@ -136,6 +168,7 @@ final class ClientSession {
         linkIsReady = link != nil
         linkKey = link == nil ? nil : greeting.backendKey
         refreshIdentity()
+        pooling?.member.borrower = self
     }
 
     static func settings(of greeting: UpstreamGreeting) -> [String: String] {
@@ -266,6 +299,10 @@ final class ClientSession {
     }
 
     private func handle(_ frame: MessageFrame) throws(PostgresError) {
+        if skipsToSync {
+            skip(frame)
+            return
+        }
         switch frame.tag {
         case FrontendTag.query:
             try queryReceived(frame)
@@ -285,6 +322,16 @@ final class ClientSession {
         default:
             throw PostgresError(
                 .protocolViolation, "invalid frontend message type \(frame.tag)", severity: .fatal)
+        }
+    }
+
+    private func skip(_ frame: MessageFrame) {
+        switch frame.tag {
+        case FrontendTag.sync:
+            skipsToSync = false
+            output.buffer.writeReadyForQuery(transaction.visibleStatus)
+        case FrontendTag.terminate: terminateReceived()
+        default: break
         }
     }
 
@@ -359,9 +406,16 @@ final class ClientSession {
         leadingFlight?.finish(.leaderFailed)
         boundCapture?.abandon(.replyNotStorable)
         // Nothing is handed to a link before it is ready.
-        settleOutstanding(mayStillRun: link != nil && linkIsReady)
-        if link != nil, linkIsReady { services.metrics.upstreamConnections.decrement() }
-        link?.close()
+        if let pooling {
+            // Before anything is settled: what is quiet goes back to the pool.
+            let mayStillRun = linkIsReady
+            endPooledLink(pooling)
+            settleOutstanding(mayStillRun: mayStillRun)
+        } else {
+            settleOutstanding(mayStillRun: link != nil && linkIsReady)
+            if link != nil, linkIsReady { services.metrics.upstreamConnections.decrement() }
+            link?.close()
+        }
         link = nil
         output.close()
         onClose?()
@@ -403,8 +457,42 @@ final class ClientSession {
             // Nothing has been sent upstream: the statement ends here. With earlier replies owed it
             // is not the one that runs, and its error would overtake them.
             cancelWaitingStatement()
+        } else if pendingLink != nil, ledger.isEmpty || pendingReplay != nil {
+            // Nothing of it has been sent: it ends here.
+            failWaitingStatement(
+                PostgresError(.queryCanceled, "canceling statement due to user request"))
         } else if !ledger.isEmpty {
             link?.cancelRunningStatement()
         }
+    }
+
+    /// Answers a statement that waits for a connection with an error, and goes on; ends the session
+    /// where the client is in a transaction, which the server has not failed.
+    func failWaitingStatement(_ error: PostgresError) {
+        guard pendingLink != nil, transaction.visibleStatus == .idle, openSegment?.steps.isEmpty ?? true
+        else {
+            fail(error)
+            return
+        }
+        pooling?.member.withdraw()
+        if pendingReplay == nil, !linkIsReady { link = nil }
+        pendingLink = nil
+        deferredQuery?.capture?.abandon(.replyNotStorable)
+        deferredQuery = nil
+        leadingFlight?.finish(.leaderFailed)
+        leadingFlight = nil
+        let isQuery = heldFrame?.tag == FrontendTag.query || heldFrame?.tag == FrontendTag.functionCall
+        let isSync = heldFrame?.tag == FrontendTag.sync
+        heldFrame = nil
+        openSegment = nil
+        services.metrics.errorsSent.increment()
+        output.buffer.writeErrorResponse(error)
+        if isQuery || isSync {
+            output.buffer.writeReadyForQuery(.idle)
+        } else {
+            skipsToSync = true
+        }
+        output.flush()
+        resume(waitNumber)
     }
 }

@@ -35,6 +35,16 @@ final class ForwardedSegment {
     var isUnsettled = false
     /// Counted among the session's unresolved segments.
     var isUnresolved = false
+    enum Replay {
+        case silent
+        /// The client is told of values that are reported.
+        case tellingClient
+    }
+
+    /// It makes the session's settings on a connection.
+    var replay: Replay?
+    /// What completed statements do to the session, in order.
+    private(set) var confirmedEffects: [SessionEffect] = []
     /// For the answer to a probe of the session's settings.
     var probe: ProbedSettings?
 
@@ -56,6 +66,7 @@ final class ForwardedSegment {
         }
         let step = steps[completedSteps]
         completedSteps += 1
+        if !step.sessionEffects.isEmpty { confirmedEffects += step.sessionEffects }
         switch step.kind {
         case .setting(let change):
             confirmedSettings.append(change)

@@ -71,7 +71,8 @@ package final class GreetingTable: Sendable {
             && parameter.value.utf8.allSatisfy { (32...126).contains($0) }
     }
 
-    private static func adapt(
+    /// The greeting for another session of its kind.
+    static func adapt(
         _ greeting: UpstreamGreeting, to startup: SessionStartup
     ) -> UpstreamGreeting {
         var greeting = greeting

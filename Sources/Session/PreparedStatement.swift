@@ -1,6 +1,7 @@
 import NIOCore
 import PostgresWire
 import SQLAnalysis
+import Upstream
 
 /// One prepared statement of a session, as the client named it.
 ///
@@ -35,6 +36,9 @@ final class PreparedStatement {
     var isFaithful = true
     /// What an earlier statement of the same name was, to be restored if this Parse fails.
     var replaced: PreparedStatement?
+    /// What it is on shared connections, as of the last use, and the settings that it was parsed with.
+    private(set) var lastDigest: StatementDigest?
+    private var digestContext: UInt64?
     var profile: QueryProfile?
     /// The identity with which the names in `profile` were resolved: the server resolves them anew
     /// when the search_path changes.
@@ -54,6 +58,17 @@ final class PreparedStatement {
         lazyCommand =
             query.utf8.count <= LazyCommand.longest
             ? LazyCommand(ByteBuffer(string: query).readableBytesView) : nil
+    }
+
+    /// What it is on a shared connection where it is parsed with the settings of `context`;
+    /// `unknown` stands for those of the client's Parse where they are not known.
+    func digest(parsedWith context: UInt64, unknown: UInt64) -> StatementDigest {
+        if let lastDigest, digestContext == context { return lastDigest }
+        let own = parseIdentity == .unknown ? unknown : parseIdentity.number
+        let digest = StatementDigest(text: keyPart, contexts: (own, context))
+        lastDigest = digest
+        digestContext = context
+        return digest
     }
 
     /// The profile of its one statement; nil while unknown, and for an empty query.

@@ -11,6 +11,16 @@ final class ProbedSettings {
     /// Far more than the rows of the probe take.
     private static let limit = 64 * 1024
 
+    /// The row that tells whether the session has advisory locks, and the question for it.
+    static let sessionLocksRow = "mynah.session_locks"
+    static let sessionLocksQuestion = """
+        SELECT '\(sessionLocksRow)', CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE \
+        l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.pid OPERATOR(pg_catalog.=) \
+        pg_catalog.pg_backend_pid()) THEN 't' ELSE 'f' END
+        """
+
+    /// Asked in order to see what still ties the session to its connection.
+    var asksForPins = false
     /// The dotted settings that were asked for.
     let customNames: [String]
     private var rows = ByteBuffer()

@@ -1,5 +1,6 @@
 import DequeModule
 import PostgresWire
+import Upstream
 
 /// The replies that the upstream still owes, in order: which of them go to the client, which are
 /// swallowed because the proxy itself sent the message, and what each one settles.
@@ -24,6 +25,15 @@ struct ReplyLedger {
         case describePortal(ReplyCapture?)
         case execute(ReplyCapture?)
         case close
+        /// A Parse that is not sent, because the server has the statement: the answer is the proxy's.
+        case parseAnswered(PreparedStatement)
+        /// Likewise a Close.
+        case closeAnswered
+        /// A Parse of the proxy's own of which nothing need be remembered.
+        case absorbedParse
+        /// A Close of the proxy's own: of a statement that makes room for another, or of the unnamed
+        /// one.
+        case absorbedClose(StatementDigest?)
         case sync(ForwardedSegment)
         case query(ForwardedSegment, ReplyCapture?)
         case functionCall(ForwardedSegment)
@@ -59,6 +69,10 @@ struct ReplyLedger {
     /// Segments whose Sync the server has ignored because COPY IN was running: what they began is
     /// settled by the next ReadyForQuery.
     private var heldOver: [ForwardedSegment] = []
+    /// Statements whose Parse by the proxy was skipped or refused.
+    private var unprepared: [PreparedStatement] = []
+    /// Statements whose Close by the proxy was skipped.
+    private var unclosed: [StatementDigest] = []
     /// Queries and function calls that the server has skipped, as it does with everything between
     /// an error and the next Sync: they have not run, and nothing answers them.
     private var skipped: [ForwardedSegment] = []
@@ -77,6 +91,48 @@ struct ReplyLedger {
         }
         owed.append(item)
         return true
+    }
+
+    /// Notes that a message has been sent ahead of everything that is owed: of that nothing has.
+    mutating func oweFirst(_ item: Item) {
+        owed.prepend(item)
+    }
+
+    enum OwnAnswer {
+        case parseComplete, closeComplete
+    }
+
+    /// Whether the next reply is the proxy's own.
+    var owesOwnAnswer: Bool {
+        switch owed.first {
+        case .parseAnswered, .closeAnswered: true
+        default: false
+        }
+    }
+
+    /// Takes out the next reply if it is the proxy's own.
+    mutating func takeOwnAnswer() -> OwnAnswer? {
+        switch owed.first {
+        case .parseAnswered:
+            owed.removeFirst()
+            return .parseComplete
+        case .closeAnswered:
+            owed.removeFirst()
+            return .closeComplete
+        default: return nil
+        }
+    }
+
+    /// The statements that the error just received has kept from being prepared.
+    mutating func takeUnprepared() -> [PreparedStatement] {
+        defer { unprepared = [] }
+        return unprepared
+    }
+
+    /// The statements that the error just received has kept from being closed.
+    mutating func takeUnclosed() -> [StatementDigest] {
+        defer { unclosed = [] }
+        return unclosed
     }
 
     /// The capture of the statement whose reply is under way.
@@ -113,7 +169,7 @@ struct ReplyLedger {
         switch owed.first {
         case .parse(_, let absorbed): absorbed
         case .query(let segment, _), .sync(let segment): segment.isAbsorbed
-        case .absorbedBind: true
+        case .absorbedBind, .absorbedParse, .absorbedClose: true
         default: false
         }
     }
@@ -176,7 +232,7 @@ struct ReplyLedger {
             guard tag == BackendTag.parseComplete else { return .unexpected }
             owed.removeFirst()
             return .parseCompleted(statement)
-        case .passedParse:
+        case .passedParse, .absorbedParse:
             guard tag == BackendTag.parseComplete else { return .unexpected }
             owed.removeFirst()
             return .part
@@ -184,7 +240,7 @@ struct ReplyLedger {
             guard tag == BackendTag.bindComplete else { return .unexpected }
             owed.removeFirst()
             return .part
-        case .close:
+        case .close, .absorbedClose:
             guard tag == BackendTag.closeComplete else { return .unexpected }
             owed.removeFirst()
             return .part
@@ -208,7 +264,7 @@ struct ReplyLedger {
         case .sync:
             // COPY data of a segment that has failed meanwhile.
             return tag == BackendTag.copyDone || tag == BackendTag.copyData ? .part : .unexpected
-        case .copyEnd, nil:
+        case .copyEnd, .parseAnswered, .closeAnswered, nil:
             return .unexpected
         }
     }
@@ -296,12 +352,17 @@ struct ReplyLedger {
                 if absorbed {
                     // The client's own Parse was answered: the statement stays, and is sent again.
                     statement.upstreamState = .notPrepared
+                    unprepared.append(statement)
                 } else {
                     undone.append(statement)
                 }
             case .describePortal(let capture), .execute(let capture):
                 capture?.abandon(.replyNotStorable)
-            case .passedParse, .bind, .absorbedBind, .describeStatement, .close, .copyEnd:
+            case .parseAnswered(let statement):
+                undone.append(statement)
+            case .absorbedClose(let digest?):
+                unclosed.append(digest)
+            case .absorbedClose(nil), .absorbedParse, .closeAnswered, .passedParse, .bind, .absorbedBind, .describeStatement, .close, .copyEnd:
                 break
             case .sync(let segment):
                 segment.failed()
@@ -346,7 +407,8 @@ extension ReplyLedger {
             case .execute(let capture), .query(_, let capture), .describePortal(let capture):
                 capture?.abandon(.replyNotStorable)
             case .parse, .passedParse, .bind, .absorbedBind, .describeStatement, .close, .sync,
-                .functionCall, .copyEnd:
+                .functionCall, .copyEnd, .parseAnswered, .closeAnswered, .absorbedParse,
+                .absorbedClose:
                 break
             }
         }

@@ -8,7 +8,7 @@ import Upstream
 
 /// What all sessions share. One per process; everything in it is thread-safe.
 package final class SessionServices: Sendable {
-    let upstream: any Upstream
+    package let upstream: any Upstream
     /// Asked for every answer from memory, hence not through `upstream`.
     let commitWatch: CommitWatch?
     let cache: ReplyCache
@@ -49,7 +49,7 @@ package final class SessionServices: Sendable {
         identities = SessionIdentityTable()
         greetings = GreetingTable(cells: cells)
         cancellations = CancellationRegistry()
-        analyses = options.isCacheEnabled
+        analyses = options.isCacheEnabled || upstream.pools?.mode == .transaction
         currentOptions = Mutex(options)
         servesFromCache = Atomic(options.isCacheEnabled)
         currentMessageLimit = Atomic(options.maximumMessage)
@@ -57,6 +57,13 @@ package final class SessionServices: Sendable {
         sharing = Atomic(options.sharesFlights)
         currentVerifiedShare = Atomic(options.verifiedShare.bitPattern)
         currentOptionsVersion = Atomic(0)
+    }
+
+    private let sessions = Atomic<UInt64>(0)
+
+    /// A number that no session has had, and no identity: those count from 1.
+    func nextSessionSerial() -> UInt64 {
+        sessions.add(1, ordering: .relaxed).newValue | (1 << 63)
     }
 
     /// The options in force. New values hold from the next statement on.

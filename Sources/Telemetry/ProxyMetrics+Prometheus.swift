@@ -5,6 +5,7 @@ extension ProxyMetrics {
         var text = PrometheusText()
         writeCache(to: &text)
         writeUpstream(to: &text)
+        writePools(to: &text)
         writeClients(to: &text)
         writeProcess(to: &text)
         return text.text
@@ -88,6 +89,69 @@ extension ProxyMetrics {
             "mynah_upstream_query_duration_seconds",
             help: "Time from sending a statement upstream to the end of its reply.",
             upstreamLatency.snapshot())
+    }
+
+    /// More pools than this are added up: labels cost whoever scrapes them.
+    private static let maximumPools = 100
+
+    private func writePools(to text: inout PrometheusText) {
+        let pools = currentPoolFigures().sorted {
+            ($0.busy + $0.idle, $1.database, $1.user) > ($1.busy + $1.idle, $0.database, $0.user)
+        }
+        let shown = pools.prefix(Self.maximumPools)
+        let rest = pools.dropFirst(Self.maximumPools)
+        text.declare(
+            "mynah_pool_connections", .gauge, help: "Upstream connections of a pool, by state.")
+        let states: [(String, KeyPath<PoolFigures, Int>)] = [
+            ("busy", \.busy), ("idle", \.idle), ("connecting", \.connecting),
+        ]
+        for (state, path) in states {
+            for pool in shown {
+                text.sample(
+                    "mynah_pool_connections", labels: Self.labels(pool) + [("state", state)],
+                    pool[keyPath: path])
+            }
+            guard !rest.isEmpty else { continue }
+            text.sample(
+                "mynah_pool_connections",
+                labels: [("user", "other"), ("database", "other"), ("state", state)],
+                rest.reduce(0) { $0 + $1[keyPath: path] })
+        }
+        for (name, help, path) in Self.poolGauges {
+            text.declare(name, .gauge, help: help)
+            for pool in shown { text.sample(name, labels: Self.labels(pool), pool[keyPath: path]) }
+        }
+        text.counter(
+            "mynah_pool_waits_total", help: "Requests for a connection that none was free for.",
+            poolWaits.value)
+        text.counter(
+            "mynah_pool_timeouts_total",
+            help: "Requests for a connection given up after pool.checkout_timeout.",
+            poolTimeouts.value)
+        text.histogram(
+            "mynah_pool_wait_duration_seconds",
+            help: "Time until a connection came, where none was free at once.",
+            poolWaitLatency.snapshot())
+        text.declare(
+            "mynah_pool_pinned_sessions", .gauge,
+            help: "Client sessions that keep their connection between transactions, by reason.")
+        for reason in PinReason.allCases {
+            text.sample(
+                "mynah_pool_pinned_sessions", labels: [("reason", reason.rawValue)],
+                pinned(reason).value)
+        }
+    }
+
+    private static var poolGauges: [(String, String, KeyPath<PoolFigures, Int>)] {
+        [
+            ("mynah_pool_size", "Upstream connections that a pool may have.", \.size),
+            ("mynah_pool_clients", "Client sessions of a pool.", \.clients),
+            ("mynah_pool_waiting", "Client sessions that wait for a connection.", \.waiting),
+        ]
+    }
+
+    private static func labels(_ pool: PoolFigures) -> [(String, String)] {
+        [("user", pool.user), ("database", pool.database)]
     }
 
     private func writeClients(to text: inout PrometheusText) {

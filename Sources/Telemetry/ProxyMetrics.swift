@@ -40,6 +40,16 @@ package final class ProxyMetrics: Sendable {
     /// Commits whose outcome was not known when their connection ended.
     package let unknownOutcomes = Counter()
 
+    // The pools.
+    /// Requests for a connection that none was free for.
+    package let poolWaits = Counter()
+    /// Requests given up after `pool.checkout_timeout`.
+    package let poolTimeouts = Counter()
+    /// From the request for a connection to its arrival, where it was not there at once.
+    package let poolWaitLatency = LatencyHistogram()
+    private let pins: [Gauge]
+    private let poolFigures = Mutex<(@Sendable () -> [PoolFigures])?>(nil)
+
     // The client's side.
     package let clientConnections = Gauge()
     package let clientConnectionsTotal = Counter()
@@ -55,6 +65,20 @@ package final class ProxyMetrics: Sendable {
     package init(version: String) {
         self.version = version
         bypasses = BypassReason.allCases.map { _ in Counter() }
+        pins = PinReason.allCases.map { _ in Gauge() }
+    }
+
+    /// The sessions that are pinned to their connection for `reason`; one may be for several.
+    package func pinned(_ reason: PinReason) -> Gauge { pins[reason.ordinal] }
+
+    /// Sets where the pools' own figures come from; called at each scrape, on the scrape's thread.
+    package func setPoolFigures(_ source: @escaping @Sendable () -> [PoolFigures]) {
+        poolFigures.withLock { $0 = source }
+    }
+
+    package func currentPoolFigures() -> [PoolFigures] {
+        let source = poolFigures.withLock { $0 }
+        return source?() ?? []
     }
 
     /// Counts a statement that was not answered from, or not stored in, the cache.

@@ -16,6 +16,12 @@ package protocol Upstream: Sendable {
     /// state can always be followed.
     var settingsProbe: String? { get }
 
+    /// To be told of every client session that begins. Call before anything else for it.
+    func noteSession(_ startup: SessionStartup)
+
+    /// The connections that client sessions share; nil where each has one of its own.
+    var pools: LinkPools? { get }
+
     /// Starts connecting one link for a client session. Returns at once; what happens is told to
     /// `delegate`, on `eventLoop`. Call on `eventLoop`.
     func makeLink(
@@ -42,6 +48,8 @@ package protocol Upstream: Sendable {
 
 extension Upstream {
     package var commitWatch: CommitWatch? { nil }
+    package var pools: LinkPools? { nil }
+    package func noteSession(_ startup: SessionStartup) {}
 
     /// Waits with `waitUntilEnded`, in a task of its own.
     package func whenEnded(
@@ -93,6 +101,8 @@ package struct UpstreamGreeting: Sendable {
     package var settings: [String: String]
     /// The user that statements run as until SET ROLE.
     package var sessionUser: String
+    /// Greetings of a pool with the same number are the same, but for the key; 0: none.
+    package var number: UInt64 = 0
 
     package init(
         parameterStatuses: [SessionStartup.Parameter], backendKey: BackendKey?,
@@ -102,6 +112,14 @@ package struct UpstreamGreeting: Sendable {
         self.backendKey = backendKey
         self.settings = settings
         self.sessionUser = sessionUser
+    }
+}
+
+extension UpstreamGreeting {
+    /// Whether a session greeted so has the same settings.
+    func isSameLogin(as other: UpstreamGreeting) -> Bool {
+        parameterStatuses == other.parameterStatuses && settings == other.settings
+            && sessionUser == other.sessionUser
     }
 }
 
@@ -117,8 +135,16 @@ package protocol UpstreamLink: AnyObject {
     /// Asks that the running statement be cancelled, as a CancelRequest would. No reply.
     func cancelRunningStatement()
 
+    /// Calls `then` once no cancel request for this session is under way any more: at once where
+    /// there is none.
+    func afterCancels(_ then: @escaping () -> Void)
+
     /// Ends the session in good order (Terminate), or at once if it is in the middle of something.
     func close()
+}
+
+extension UpstreamLink {
+    package func afterCancels(_ then: @escaping () -> Void) { then() }
 }
 
 /// Who a link reports to. All calls on the session's event loop.

@@ -9,8 +9,16 @@ package struct FunctionBehaviour: OptionSet, Hashable, Sendable {
     package static let leavesState = FunctionBehaviour(rawValue: 1 << 1)
     /// May take row or advisory locks.
     package static let takesLocks = FunctionBehaviour(rawValue: 1 << 2)
+    /// May take advisory locks that outlive the transaction.
+    package static let takesSessionLocks = FunctionBehaviour(rawValue: 1 << 3)
+    package static let releasesSessionLocks = FunctionBehaviour(rawValue: 1 << 4)
+    /// Answers with what the session has drawn from sequences.
+    package static let readsSequenceState = FunctionBehaviour(rawValue: 1 << 5)
+    package static let seedsRandom = FunctionBehaviour(rawValue: 1 << 6)
 
-    package static let opaque: FunctionBehaviour = [.mayWrite, .leavesState, .takesLocks]
+    package static let opaque: FunctionBehaviour = [
+        .mayWrite, .leavesState, .takesLocks, .takesSessionLocks,
+    ]
 }
 
 /// The server's own functions, as far as their names say more than their volatility.
@@ -62,9 +70,12 @@ enum BuiltinFunctions {
     ]
 
     static func behaviour(name: String, isVolatile: Bool) -> FunctionBehaviour {
+        if name.hasPrefix("pg_advisory_unlock") { return [.takesLocks, .releasesSessionLocks] }
         if name.hasPrefix("pg_advisory_") || name.hasPrefix("pg_try_advisory_") {
-            return .takesLocks
+            return name.contains("_xact_") ? .takesLocks : [.takesLocks, .takesSessionLocks]
         }
+        if name == "currval" || name == "lastval" { return .readsSequenceState }
+        if name == "setseed" { return .seedsRandom }
         if name == "set_config" { return .leavesState }
         return isVolatile && !harmlessVolatile.contains(name) ? .opaque : []
     }

@@ -36,7 +36,8 @@ struct FunctionBodyScanner: Sendable {
     ]
     private static let stateWords: Set<String> = [
         "execute", "call", "create", "alter", "load", "import", "reset", "discard",
-        "commit", "rollback", "temp", "temporary", "pg_temp", "listen", "unlisten",
+        "commit", "rollback", "temp", "temporary", "pg_temp", "listen", "unlisten", "prepare",
+        "deallocate", "hold",
     ]
     /// Words that a PL/pgSQL or SQL statement can follow.
     private static let statementStarts: Set<String> = ["begin", "then", "else", "loop"]

@@ -30,6 +30,13 @@ package struct ProfileResolver {
 
     /// The profile that follows from the text alone; nil where names matter.
     package static func syntacticProfile(of facts: SyntaxFacts) -> StatementProfile? {
+        guard var profile = profileOfText(facts) else { return nil }
+        profile.sessionEffects += facts.sessionEffects
+        if case .setting(.unknown) = profile.kind { profile.sessionEffects.append(.unknown) }
+        return profile
+    }
+
+    private static func profileOfText(_ facts: SyntaxFacts) -> StatementProfile? {
         if facts.needsCatalog { return nil }
         switch facts.kind {
         case .transaction(let command):
@@ -60,6 +67,13 @@ package struct ProfileResolver {
 
     private static func profileWithoutCatalog(of facts: SyntaxFacts) -> StatementProfile {
         if let profile = syntacticProfile(of: facts) { return profile }
+        var profile = worstProfile(of: facts)
+        profile.sessionEffects = facts.sessionEffects
+        if profile.taintsSession { profile.sessionEffects.append(.unknown) }
+        return profile
+    }
+
+    private static func worstProfile(of facts: SyntaxFacts) -> StatementProfile {
         switch facts.kind {
         case .definition:
             return StatementProfile(
@@ -97,6 +111,7 @@ package struct ProfileResolver {
         profile.writeSet = profile.writeSet.union(closure.writeSetOfFunctions(noting: &scan))
         if scan.behaviour.contains(.mayWrite) { profile.writeSet = .everythingAndCatalog }
         profile.taintsSession = scan.behaviour.contains(.leavesState)
+        profile.sessionEffects = facts.sessionEffects + scan.behaviour.behaviour.sessionEffects
         profile.kind = kind(of: facts, scan, &profile)
         profile.mayEndTransaction = facts.mayEndTransaction && profile.kind == .opaque
         guard profile.kind == .read else { return profile }
@@ -117,10 +132,12 @@ package struct ProfileResolver {
             profile.writeSet = .everythingAndCatalog
             if catalog.eventTriggerBehaviour.contains(.leavesState) || path.namesTemporarySchema {
                 profile.taintsSession = true
+                profile.sessionEffects.append(.unknown)
             }
             return .write
         case .temporaryObject:
             profile.taintsSession = true
+            profile.sessionEffects.append(.makeTemporaryObject)
             return .write
         case .dataModification:
             return .write

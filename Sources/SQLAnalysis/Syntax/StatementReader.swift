@@ -22,7 +22,11 @@ struct StatementReader {
             return facts
         case "ExplainStmt": return explain(fields)
         case "DeclareCursorStmt":
-            return withBypass(statement(fields["query"]), readKind: .harmless)
+            var facts = withBypass(statement(fields["query"]), readKind: .harmless)
+            if let effect = SessionEffect(ofDeclaration: fields) {
+                facts.sessionEffects.append(effect)
+            }
+            return facts
         case "CreateTableAsStmt": return createTableAs(fields)
         case "CreateStmt": return create(tree, fields["relation"], fields["inhRelations"])
         case "CreateSeqStmt": return create(tree, fields["sequence"], nil)
@@ -30,9 +34,16 @@ struct StatementReader {
         case "VariableSetStmt": return SyntaxFacts(kind: SettingReader(sql: sql).kind(fields))
         case "DiscardStmt":
             let isAll = fields["target"]?.text == "DISCARD_ALL"
-            return SyntaxFacts(kind: isAll ? .setting(.discardAll) : .harmless)
-        case "ListenStmt", "UnlistenStmt", "NotifyStmt", "VariableShowStmt", "ClosePortalStmt",
-            "FetchStmt", "PrepareStmt", "DeallocateStmt", "VacuumStmt", "ReindexStmt",
+            var facts = SyntaxFacts(kind: isAll ? .setting(.discardAll) : .harmless)
+            if fields["target"]?.text == "DISCARD_TEMP" {
+                facts.sessionEffects = [.discardTemporaryObjects]
+            }
+            return facts
+        case "ListenStmt", "UnlistenStmt", "ClosePortalStmt", "PrepareStmt", "DeallocateStmt":
+            var facts = SyntaxFacts(kind: .harmless)
+            facts.sessionEffects = SessionEffect(ofStatement: tag, fields).map { [$0] } ?? []
+            return facts
+        case "NotifyStmt", "VariableShowStmt", "FetchStmt", "VacuumStmt", "ReindexStmt",
             "CheckPointStmt", "ClusterStmt", "CommentStmt", "ConstraintsSetStmt":
             // None of them changes what a query answers; a cursor's query was judged at DECLARE,
             // a prepared one is judged at EXECUTE.
@@ -40,7 +51,9 @@ struct StatementReader {
         case "LockStmt": return SyntaxFacts(kind: .locking)
         case "ExecuteStmt":
             // What was prepared under the name is not known here. It cannot end a transaction.
-            return SyntaxFacts(kind: .opaque(mayEndTransaction: false))
+            var facts = SyntaxFacts(kind: .opaque(mayEndTransaction: false))
+            if let name = fields["name"]?.text { facts.sessionEffects = [.execute(name: name)] }
+            return facts
         case "CallStmt":
             guard let call = fields["funccall"] else {
                 return SyntaxFacts(kind: .opaque(mayEndTransaction: true))

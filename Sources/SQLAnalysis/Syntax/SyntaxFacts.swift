@@ -57,6 +57,8 @@ package struct SyntaxFacts: Sendable {
     package var mayEndTransaction = false
     /// Settings with a dot in their names, lower-case, that it reads with `current_setting`.
     package var settingsRead: Set<String> = []
+    /// What the statement itself, by its text, does to the session.
+    package var sessionEffects: [SessionEffect] = []
 
     /// Why a read may not be answered from memory, by its text alone.
     package var bypassReason: BypassReason?

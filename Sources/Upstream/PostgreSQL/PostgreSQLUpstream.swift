@@ -3,23 +3,27 @@ import NIOCore
 import PostgresWire
 import ResultCache
 import SQLAnalysis
+import Telemetry
 
 /// A PostgreSQL server behind the proxy: links for statements, a control connection per database
 /// for everything the proxy itself has to know.
 package final class PostgreSQLUpstream: Upstream {
     private let links: PostgreSQLLinkFactory
     private let postgreSQLAnalyzer: PostgreSQLAnalyzer
+    private let linkPools: LinkPools
 
     /// Nothing is connected yet: a server that is down does not keep the proxy from starting.
     ///
     /// Throws `F0000` where the connection string is wrong or asks for what is not supported.
     package init(
-        conninfo: String, connectTimeout: TimeAmount, cells: CellTable, logger: Logger
+        conninfo: String, connectTimeout: TimeAmount, pool: PoolSettings, cells: CellTable,
+        metrics: ProxyMetrics?, logger: Logger
     ) throws(PostgresError) {
         var settings = try PostgreSQLUpstreamSettings(connectionString: conninfo)
         settings.connectTimeout = min(settings.connectTimeout, connectTimeout)
-        links = PostgreSQLLinkFactory(settings: settings)
-        postgreSQLAnalyzer = PostgreSQLAnalyzer(
+        let links = PostgreSQLLinkFactory(settings: settings)
+        self.links = links
+        let analyzer = PostgreSQLAnalyzer(
             conninfo: conninfo, cells: cells, logger: logger
         ) { database in
             // Another server, or the same one after a crash: nothing is known of its contents.
@@ -31,6 +35,21 @@ package final class PostgreSQLUpstream: Upstream {
                 metadata: ["database": "\(database)"])
             WriteWindow.open(all)?.close(.committed)
         }
+        postgreSQLAnalyzer = analyzer
+        linkPools = LinkPools(
+            settings: pool, user: settings.user, database: settings.database, metrics: metrics,
+            generation: { cells.cell(.catalog(database: $0)).current }
+        ) { startup, eventLoop, delegate in
+            links.makeLink(
+                startup: startup, eventLoop: eventLoop, delegate: delegate, probeSettings: true)
+        }
+    }
+
+    package var pools: LinkPools? { linkPools }
+
+    /// To be told of every client session before it needs anything of the database.
+    package func noteSession(_ startup: SessionStartup) {
+        postgreSQLAnalyzer.noteUser(startup.user, database: startup.database)
     }
 
     package var analyzer: any StatementAnalyzer { postgreSQLAnalyzer }
@@ -54,6 +73,7 @@ package final class PostgreSQLUpstream: Upstream {
     }
 
     package func shutDown() async {
+        linkPools.close()
         postgreSQLAnalyzer.close()
     }
 }

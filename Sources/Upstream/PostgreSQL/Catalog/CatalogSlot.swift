@@ -76,8 +76,21 @@ final class CatalogSlot: Sendable {
         var statements = profile.statements
         for index in statements.indices {
             statements[index].taintsSession = last.statements[index].taintsSession
+            statements[index].sessionEffects = last.statements[index].sessionEffects
         }
         return QueryProfile(statements: statements, catalogVersion: .max)
+    }
+
+    /// The profile of what is DDL alone: it changes everything whatever the catalog holds, so that a
+    /// catalog which other DDL has made old does not keep it waiting; nil for anything else.
+    func profileOfDefinitions(
+        _ question: ProfileQuestion, _ facts: [SyntaxFacts]
+    ) -> QueryProfile? {
+        let isDefinition = facts.allSatisfy { facts in
+            if case .definition = facts.kind { true } else { false }
+        }
+        guard isDefinition, state.withLock({ $0.snapshot != nil }) else { return nil }
+        return conservativeProfile(question, facts)
     }
 
     private static func resolve(

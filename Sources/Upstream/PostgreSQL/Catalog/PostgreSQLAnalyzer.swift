@@ -125,6 +125,7 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
             return slot
         }
         if let profile = slot.profile(question, facts) { return .known(profile) }
+        if let profile = slot.profileOfDefinitions(question, facts) { return .known(profile) }
         switch slot.wait(facts: facts, question: question, completion) {
         case .mustStart(let waiter):
             startDeadline(of: waiter, in: slot)

@@ -45,6 +45,8 @@ package final class PostgreSQLLink: UpstreamLink {
     /// Whether the last bytes seen ended like a ReadyForQuery and nothing was sent since.
     private var looksIdle = true
     private var backendKey: BackendKey?
+    private var cancelsUnderWay = 0
+    private var awaitingCancels: (() -> Void)?
 
     private var address: PostgreSQLAddress { settings.hosts[hostIndex] }
 
@@ -106,8 +108,24 @@ package final class PostgreSQLLink: UpstreamLink {
     package func cancelRunningStatement() {
         eventLoop.assertInEventLoop()
         guard case .ready = state, let backendKey else { return }
-        CancelRequest.send(
+        cancelsUnderWay += 1
+        let request = CancelRequest.send(
             backendKey, to: address, timeout: settings.connectTimeout, eventLoop: eventLoop)
+        request.assumeIsolated().whenComplete { _ in self.cancelEnded() }
+    }
+
+    /// The server closes a cancel request's connection when it has passed the signal on: a session
+    /// that has not been told by then never will be.
+    private func cancelEnded() {
+        cancelsUnderWay -= 1
+        guard cancelsUnderWay == 0, let then = awaitingCancels else { return }
+        awaitingCancels = nil
+        then()
+    }
+
+    package func afterCancels(_ then: @escaping () -> Void) {
+        eventLoop.assertInEventLoop()
+        if cancelsUnderWay == 0 { then() } else { awaitingCancels = then }
     }
 
     package func close() {

@@ -1,0 +1,206 @@
+import NIOCore
+import PostgresWire
+import SQLAnalysis
+import Upstream
+
+// Prepared statements on connections that several clients use (pool mode transaction).
+//
+// A client's named statement has a name of the proxy's own on the server, made from its text, its
+// parameter types and the settings that constants in it are read with: clients that prepare the
+// same share it. The connection knows which of them it has; what is missing is prepared before its
+// first use, and what was prepared by another client is not parsed again: the proxy answers that
+// Parse itself, in its place among the replies owed. Unnamed statements stay unnamed, and are sent
+// again where another connection serves.
+//
+// SQL's own statements (EXECUTE, DEALLOCATE, PREPARE) mean the client's names: where one of those is
+// a statement of the protocol's, something of that name is made on the connection first.
+
+extension ClientSession {
+    /// Whether this statement is called otherwise on the server.
+    func isShared(_ statement: PreparedStatement) -> Bool {
+        sharesLinks && !statement.name.isEmpty
+    }
+
+    /// What the statement is on the server, prepared with the settings of now.
+    private func digest(of statement: PreparedStatement) -> StatementDigest {
+        statement.digest(
+            parsedWith: parseIdentity == .unknown ? serial : parseIdentity.number,
+            unknown: serial)
+    }
+
+    /// Parse of a named statement. `statement` is new.
+    func forwardSharedParse(
+        _ statement: PreparedStatement, _ frame: MessageFrame
+    ) throws(PostgresError) {
+        guard let pooledLink else { preconditionFailure("a link is attached by now") }
+        if statements[statement.name] != nil || pins.hasStatement(statement.name) {
+            // The server is to say what is wrong with it, about the client's own name.
+            occupy(statement.name)
+            ledger.owe(.parse(statement, absorbed: false))
+            statement.replaced = statements[statement.name]
+            statements[statement.name] = statement
+            sendUpstream(frame.bytes)
+            return
+        }
+        let digest = digest(of: statement)
+        let isKnown = pooledLink.statements.use(digest)
+        if isKnown, transaction.status != .failed {
+            guard ledger.owe(.parseAnswered(statement)) else { return }
+            remember(statement)
+            writeOwnAnswers()
+            return
+        }
+        // In a failed transaction the server refuses to parse: it is to do so itself.
+        if isKnown { closeOnServer(digest) }
+        makeRoom(for: digest)
+        if ledger.owe(.parse(statement, absorbed: false)) { remember(statement) }
+        sendUpstream(statement.parseMessage(named: digest.name))
+    }
+
+    private func remember(_ statement: PreparedStatement) {
+        statements[statement.name] = statement
+    }
+
+    /// Makes sure that the server has the statement, before a message that uses it.
+    func prepareShared(_ statement: PreparedStatement) {
+        guard let pooledLink else { return }
+        let digest = digest(of: statement)
+        guard !pooledLink.statements.use(digest) else { return }
+        makeRoom(for: digest)
+        ledger.owe(.parse(statement, absorbed: true))
+        sendUpstream(statement.parseMessage(named: digest.name))
+    }
+
+    private func makeRoom(for digest: StatementDigest) {
+        guard let evicted = pooledLink?.statements.add(digest) else { return }
+        closeOnServer(evicted)
+    }
+
+    private func closeOnServer(_ digest: StatementDigest) {
+        ledger.owe(.absorbedClose(digest))
+        var close = ByteBuffer()
+        CloseMessage(target: .statement, name: digest.name).write(to: &close)
+        sendUpstream(close)
+    }
+
+    /// The server's name of a statement that it has.
+    func serverName(of statement: PreparedStatement) -> String {
+        digest(of: statement).name
+    }
+
+    /// Whether what a statement answers was parsed with the settings of the client's Parse.
+    func isFaithful(_ statement: PreparedStatement) -> Bool {
+        isShared(statement)
+            ? parseIdentity != .unknown && statement.parseIdentity == parseIdentity
+            : statement.isFaithful
+    }
+
+    /// A statement without a name that the client has not made: the one of whoever had the
+    /// connection before must not be found.
+    func closeForeignUnnamed() {
+        ledger.owe(.absorbedClose(nil))
+        var close = ByteBuffer()
+        CloseMessage(target: .statement, name: "").write(to: &close)
+        sendUpstream(close)
+    }
+
+    /// Close of a named statement: others may be using it on the server.
+    func forwardSharedClose(_ statement: PreparedStatement) {
+        guard ledger.owe(.closeAnswered) else { return }
+        statements[statement.name] = nil
+        writeOwnAnswers()
+    }
+
+    /// The server will not have these after all, or still has them.
+    func restoreShared(unprepared: [PreparedStatement], unclosed: [StatementDigest]) {
+        guard let pooledLink else { return }
+        for statement in unprepared where isShared(statement) {
+            if let digest = statement.lastDigest { pooledLink.statements.remove(digest) }
+        }
+        for digest in unclosed { pooledLink.statements.restore(digest) }
+    }
+
+    /// Answers of the proxy's own whose turn it is.
+    func writeOwnAnswers() {
+        while let answer = ledger.takeOwnAnswer() {
+            switch answer {
+            case .parseComplete: output.buffer.writeParseComplete()
+            case .closeComplete: output.buffer.writeCloseComplete()
+            }
+        }
+    }
+
+    // MARK: SQL's own statements
+
+    /// Statements are about to be sent that may name a prepared statement of the client's.
+    func prepareNamesInSQL(
+        _ profiles: [StatementProfile], endingEachWithSync: Bool
+    ) {
+        guard sharesLinks, transaction.status != .failed, !ledger.isSkippingToSync else { return }
+        for profile in profiles {
+            for effect in profile.sessionEffects {
+                switch effect {
+                case .deallocate(let name?) where statements[name] != nil:
+                    occupy(name, endingWithSync: endingEachWithSync)
+                case .prepare(let name) where statements[name] != nil:
+                    occupy(name, endingWithSync: endingEachWithSync)
+                case .execute(let name) where !pins.hasStatement(name):
+                    guard let statement = statements[name] else { continue }
+                    pins.sent(.prepare(name: name))
+                    sendOwnParse(
+                        statement.parseMessage(named: name), endingWithSync: endingEachWithSync)
+                default: continue
+                }
+            }
+        }
+    }
+
+    /// Makes an empty statement of this name on the connection.
+    private func occupy(_ name: String, endingWithSync: Bool = false) {
+        // (Names that are not ASCII are kept in another form, with a zero in it.)
+        guard !pins.hasStatement(name), !name.utf8.contains(0) else { return }
+        pins.sent(.prepare(name: name))
+        var parse = ByteBuffer()
+        ParseMessage(statement: name, query: "").write(to: &parse)
+        sendOwnParse(parse, endingWithSync: endingWithSync)
+    }
+
+    private func sendOwnParse(_ message: ByteBuffer, endingWithSync: Bool) {
+        ledger.owe(.absorbedParse)
+        sendUpstream(message)
+        guard endingWithSync, openSegment == nil else { return }
+        let segment = ForwardedSegment(
+            isAbsorbed: true, startedIdle: false, startedAt: MonotonicClock.now)
+        ledger.owe(.sync(segment))
+        var sync = ByteBuffer()
+        sync.writeSync()
+        sendUpstream(sync)
+    }
+}
+
+extension PreparedStatement {
+    /// The whole Parse message under another name.
+    func parseMessage(named name: String) -> ByteBuffer {
+        var body = parseMessage
+        body.moveReaderIndex(forwardBy: MessageFraming.headerLength)
+        return ByteBuffer(renaming: &body, tag: FrontendTag.parse, before: [], to: name)
+    }
+}
+
+extension ByteBuffer {
+    /// A message whose body is `before`, a name, and what follows a zero-terminated name in `body`.
+    init(renaming body: inout ByteBuffer, tag: UInt8, before: [UInt8], to name: String) {
+        if let end = body.readableBytesView.firstIndex(of: 0) {
+            body.moveReaderIndex(to: end + 1)
+        }
+        self.init()
+        let length = 4 + before.count + name.utf8.count + 1 + body.readableBytes
+        reserveCapacity(length + 1)
+        writeInteger(tag)
+        writeInteger(Int32(length))
+        writeBytes(before)
+        writeString(name)
+        writeInteger(UInt8(0))
+        writeImmutableBuffer(body)
+    }
+}

@@ -1,0 +1,115 @@
+import NIOCore
+import PostgresWire
+import Synchronization
+import Telemetry
+
+/// The pools of one server, by user and database. Thread-safe.
+package final class LinkPools: Sendable {
+    private struct State {
+        var pools: [LinkPool.Key: LinkPool] = [:]
+        var settings: PoolSettings
+        var maintenance: RepeatedTask?
+        var isClosed = false
+    }
+
+    private let state: Mutex<State>
+    private let metrics: ProxyMetrics?
+    private let user: String?
+    private let database: String?
+    private let generation: @Sendable (_ database: String) -> UInt64
+    private let makeLink: LinkPool.MakeLink
+
+    /// - Parameters:
+    ///   - user, database: who logs in where, whatever the client says; nil: as the client says.
+    ///   - generation: the catalog's version of a database.
+    init(
+        settings: PoolSettings, user: String?, database: String?, metrics: ProxyMetrics?,
+        generation: @escaping @Sendable (_ database: String) -> UInt64,
+        makeLink: @escaping LinkPool.MakeLink
+    ) {
+        self.user = user
+        self.database = database
+        self.metrics = metrics
+        self.generation = generation
+        self.makeLink = makeLink
+        state = Mutex(State(settings: settings))
+    }
+
+    /// The mode that sessions beginning now are served in.
+    package var mode: PoolSettings.Mode { state.withLock { $0.settings.mode } }
+
+    /// A place in the pool of the client's user and database. Throws where that has as many clients
+    /// as it may, or the proxy is stopping. Call on the client's event loop.
+    package func join(
+        _ startup: SessionStartup, on eventLoop: any EventLoop
+    ) throws(PostgresError) -> PoolMember {
+        let key = LinkPool.Key(
+            user: user ?? startup.user, database: database ?? startup.database)
+        let pool = state.withLock { state -> LinkPool? in
+            if state.isClosed { return nil }
+            if state.maintenance == nil {
+                state.maintenance = eventLoop.scheduleRepeatedTask(
+                    initialDelay: .seconds(1), delay: .seconds(1)
+                ) { [weak self] task in
+                    guard let self else { return task.cancel() }
+                    self.maintain()
+                }
+            }
+            if let pool = state.pools[key] { return pool }
+            let generation = generation
+            let database = startup.database
+            let pool = LinkPool(
+                key: key, settings: state.settings, metrics: metrics,
+                generation: { generation(database) }, makeLink: makeLink)
+            state.pools[key] = pool
+            return pool
+        }
+        guard let pool else {
+            throw PostgresError(
+                .adminShutdown, "the proxy is shutting down", severity: .fatal)
+        }
+        return try pool.join(Self.shared(startup), on: eventLoop)
+    }
+
+    /// What connections are made with: without what differs from client to client and is set on
+    /// whichever connection serves.
+    private static func shared(_ startup: SessionStartup) -> SessionStartup {
+        var startup = startup
+        startup.parameters.removeAll { $0.name == applicationName }
+        return startup
+    }
+
+    package static let applicationName = "application_name"
+
+    private func maintain() {
+        let pools = state.withLock { Array($0.pools.values) }
+        for pool in pools { pool.maintain() }
+        state.withLock { state in
+            for (key, pool) in state.pools where pool.isUnused { state.pools[key] = nil }
+        }
+    }
+
+    /// New limits hold at once; the mode for sessions that begin from now on.
+    package func update(_ settings: PoolSettings) {
+        let pools = state.withLock { state in
+            state.settings = settings
+            return Array(state.pools.values)
+        }
+        for pool in pools { pool.update(settings) }
+    }
+
+    package var figures: [PoolFigures] {
+        state.withLock { Array($0.pools.values) }.map(\.figures)
+    }
+
+    /// Closes what is idle; what is lent is closed when it is given back.
+    func close() {
+        let (pools, maintenance) = state.withLock { state in
+            state.isClosed = true
+            defer { state.maintenance = nil }
+            return (Array(state.pools.values), state.maintenance)
+        }
+        maintenance?.cancel()
+        for pool in pools { pool.close() }
+    }
+}
