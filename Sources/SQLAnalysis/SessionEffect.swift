@@ -25,6 +25,8 @@ package enum SessionEffect: Hashable, Sendable {
     case releaseSessionLock
     /// currval and lastval: what this session has drawn from sequences.
     case readSequenceState
+    /// Fails while anyone is connected to this database: DROP DATABASE and the like.
+    case needDatabaseAlone(name: String)
     /// Anything at all: code that cannot be seen through, the seed of random numbers.
     case unknown
 }

@@ -15,17 +15,19 @@ package final class CancellationRegistry: Sendable {
 
     private let targets = Mutex<[Int32: Target]>([:])
 
-    /// Gives a new session its key. `cancel` is run on `eventLoop`.
+    /// Gives a new session its key: with `processID`, that of its server-side session, where no other
+    /// session has that. `cancel` is run on `eventLoop`.
     func register(
-        on eventLoop: any EventLoop, cancel: @escaping @Sendable () -> Void
+        on eventLoop: any EventLoop, processID: Int32? = nil,
+        cancel: @escaping @Sendable () -> Void
     ) -> BackendKey {
         var generator = SystemRandomNumberGenerator()
         let secret = Int32.random(in: .min ... .max, using: &generator)
         return targets.withLock { targets in
-            var processID: Int32
-            repeat {
+            var processID = processID ?? Int32.random(in: 1 ... .max, using: &generator)
+            while targets[processID] != nil {
                 processID = Int32.random(in: 1 ... .max, using: &generator)
-            } while targets[processID] != nil
+            }
             targets[processID] = Target(secret: secret, eventLoop: eventLoop, cancel: cancel)
             return BackendKey(processID: processID, secret: secret)
         }

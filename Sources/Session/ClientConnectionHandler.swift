@@ -172,7 +172,10 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             let member = try pools.join(startup, on: context.eventLoop)
             pooling = SessionPooling(mode: pools.mode, member: member)
         }
-        if let greeting = services.greetings.greeting(for: startup, now: MonotonicClock.now) {
+        // In session mode a client has a connection from the start, and is told its process id.
+        if pooling?.mode != .session,
+            let greeting = services.greetings.greeting(for: startup, now: MonotonicClock.now)
+        {
             greet(startup, greeting, link: nil, context.eventLoop)
             return
         }
@@ -197,7 +200,10 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             services: services, startup: startup, greeting: greeting, link: link,
             pooling: pooling, eventLoop: eventLoop, output: output)
         let bound = NIOLoopBound(session, eventLoop: eventLoop)
-        let key = services.cancellations.register(on: eventLoop) { bound.value.cancelRequested() }
+        let processID = pooling?.mode == .session ? lent?.greeting.backendKey?.processID : nil
+        let key = services.cancellations.register(on: eventLoop, processID: processID) {
+            bound.value.cancelRequested()
+        }
         self.key = key
         output.buffer.writeImmutableBuffer(negotiation)
         output.buffer.writeAuthenticationOk()

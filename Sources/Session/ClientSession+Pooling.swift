@@ -77,9 +77,9 @@ extension ClientSession: LinkBorrower {
         linkIsReady = true
         linkKey = lent.greeting.backendKey
         scanner = BackendMessageScanner()
-        isFirstBorrower = lent.lastBorrower == nil || lent.lastBorrower === self
-        hasDrawnFromSequences = lent.lastBorrower === self
-        lent.lastBorrower = self
+        isFirstBorrower = lent.lastBorrower == nil
+        if lent.lastBorrower != serial { hasDrawnFromSequences = false }
+        lent.lastBorrower = serial
         if !output.isWritable { link?.setPaused(true) }
         if lent.generation != knownGeneration {
             // What ALTER ROLE … SET gives to settings with a dot may have changed.
@@ -146,7 +146,7 @@ extension ClientSession: LinkBorrower {
     /// To be asked whenever something has settled: gives the connection back unless it is needed.
     func releaseLinkIfIdle() {
         guard let lent = pooledLink, sharesLinks, linkIsQuiet, wait == nil, collected.isEmpty,
-            replay.isEmpty, unsettledSegments == 0
+            replay.isEmpty, unsettledSegments == 0, !isForwardingReplies
         else { return }
         if !pins.isEmpty {
             askWhatHolds()
@@ -207,6 +207,9 @@ extension ClientSession: LinkBorrower {
             }
             for effect in statement.sessionEffects {
                 if effect == .readSequenceState { try sequenceStateIsRead(pooling) }
+                if case .needDatabaseAlone(let name) = effect {
+                    services.upstream.leave(database: name)
+                }
                 pins.sent(effect)
             }
             if statement.writeSet == .everythingAndCatalog { pins.definitionSent() }

@@ -80,12 +80,15 @@ extension ClientSession: UpstreamLinkDelegate {
 
     package func upstreamReceived(_ bytes: ByteBuffer) {
         guard !isClosed else { return }
+        isForwardingReplies = true
         do {
             try forwardReplies(bytes)
         } catch {
+            isForwardingReplies = false
             fail(error)
             return
         }
+        isForwardingReplies = false
         output.flush()
         endIfTerminated()
         if !isProcessing { endIfDrained() }

@@ -235,10 +235,14 @@ extension ClientSession {
     /// Hands what is gathered to the link once that is ready: only then is it certain with which
     /// settings the server will read it.
     func flushUpstream() {
-        guard upstreamOutbox.readableBytes > 0, linkIsReady else { return }
+        guard upstreamOutbox.readableBytes > 0, linkIsReady, pendingReplay == nil else { return }
         let bytes = upstreamOutbox
         upstreamOutbox = ByteBuffer()
         link?.send(bytes)
+        if cancelsNext {
+            cancelsNext = false
+            link?.cancelRunningStatement()
+        }
     }
 }
 

@@ -112,6 +112,10 @@ final class ClientSession {
     var hasDrawnFromSequences = false
     /// An error has been answered without the server: what follows up to Sync is skipped.
     var skipsToSync = false
+    /// In the middle of a piece of the upstream's.
+    var isForwardingReplies = false
+    /// A CancelRequest came before what it means was sent.
+    var cancelsNext = false
     /// What has been decided of the Query that waits for a connection.
     var deferredQuery: DeferredQuery?
 
@@ -287,6 +291,7 @@ final class ClientSession {
         output.flush()
         updateReading()
         endIfDrained()
+        if pooledLink != nil { releaseLinkIfIdle() }
     }
 
     private func nextFrame() throws(PostgresError) -> MessageFrame? {
@@ -457,10 +462,16 @@ final class ClientSession {
             // Nothing has been sent upstream: the statement ends here. With earlier replies owed it
             // is not the one that runs, and its error would overtake them.
             cancelWaitingStatement()
-        } else if pendingLink != nil, ledger.isEmpty || pendingReplay != nil {
-            // Nothing of it has been sent: it ends here.
-            failWaitingStatement(
-                PostgresError(.queryCanceled, "canceling statement due to user request"))
+        } else if pendingLink != nil || wait == .profile,
+            ledger.isEmpty || pendingReplay != nil
+        {
+            // Nothing of it has been sent: it ends here; or in the server, where a block must fail.
+            if transaction.visibleStatus == .idle {
+                failWaitingStatement(
+                    PostgresError(.queryCanceled, "canceling statement due to user request"))
+            } else {
+                cancelsNext = true
+            }
         } else if !ledger.isEmpty {
             link?.cancelRunningStatement()
         }
@@ -469,13 +480,14 @@ final class ClientSession {
     /// Answers a statement that waits for a connection with an error, and goes on; ends the session
     /// where the client is in a transaction, which the server has not failed.
     func failWaitingStatement(_ error: PostgresError) {
-        guard pendingLink != nil, transaction.visibleStatus == .idle, openSegment?.steps.isEmpty ?? true
-        else {
+        guard transaction.visibleStatus == .idle, openSegment?.steps.isEmpty ?? true else {
             fail(error)
             return
         }
-        pooling?.member.withdraw()
-        if pendingReplay == nil, !linkIsReady { link = nil }
+        if pendingLink != nil, !linkIsReady {
+            pooling?.member.withdraw()
+            link = nil
+        }
         pendingLink = nil
         deferredQuery?.capture?.abandon(.replyNotStorable)
         deferredQuery = nil
@@ -484,7 +496,9 @@ final class ClientSession {
         let isQuery = heldFrame?.tag == FrontendTag.query || heldFrame?.tag == FrontendTag.functionCall
         let isSync = heldFrame?.tag == FrontendTag.sync
         heldFrame = nil
+        heldProfile = nil
         openSegment = nil
+        if isQuery || isSync || replay.isEmpty { collected.removeAll(keepingCapacity: true) }
         services.metrics.errorsSent.increment()
         output.buffer.writeErrorResponse(error)
         if isQuery || isSync {

@@ -55,7 +55,7 @@ struct SessionPins {
         case .readSequenceState: pin(.sequenceState)
         case .unknown: pin(.unknownState)
         case .unlisten, .deallocate, .closeCursor, .discardTemporaryObjects, .releaseSessionLock,
-            .execute:
+            .execute, .needDatabaseAlone:
             break
         }
     }
@@ -102,7 +102,7 @@ struct SessionPins {
         case .releaseSessionLock:
             if others.contains(.advisoryLock) { mayHaveEnded = true }
         case .listen, .prepare, .holdCursor, .makeTemporaryObject, .takeSessionLock,
-            .readSequenceState, .unknown, .execute:
+            .readSequenceState, .unknown, .execute, .needDatabaseAlone:
             sent(effect)
         }
     }

@@ -19,6 +19,10 @@ package protocol Upstream: Sendable {
     /// To be told of every client session that begins. Call before anything else for it.
     func noteSession(_ startup: SessionStartup)
 
+    /// A statement is about to run that fails while anyone is connected to `database`: closes what is
+    /// connected to it for nobody's statement. Returns at once.
+    func leave(database: String)
+
     /// The connections that client sessions share; nil where each has one of its own.
     var pools: LinkPools? { get }
 
@@ -50,6 +54,7 @@ extension Upstream {
     package var commitWatch: CommitWatch? { nil }
     package var pools: LinkPools? { nil }
     package func noteSession(_ startup: SessionStartup) {}
+    package func leave(database: String) {}
 
     /// Waits with `waitUntilEnded`, in a task of its own.
     package func whenEnded(

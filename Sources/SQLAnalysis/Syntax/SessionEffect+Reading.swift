@@ -28,4 +28,23 @@ extension SessionEffect {
         }
         self = .holdCursor(name: fields["portalname"]?.text ?? "")
     }
+
+    /// The database that nobody may be connected to; nil for other statements.
+    static func databaseNeededAlone(by tag: String, _ fields: SyntaxTree) -> String? {
+        switch tag {
+        case "DropdbStmt": return fields["dbname"]?.text
+        case "CreatedbStmt":
+            for option in fields["options"]?.elements ?? [] {
+                guard let option = option.fields(of: "DefElem"),
+                    option["defname"]?.text == "template"
+                else { continue }
+                return option["arg"]?.fields(of: "String")?["sval"]?.text
+            }
+            return "template1"
+        case "AlterDatabaseStmt": return fields["dbname"]?.text
+        case "RenameStmt":
+            return fields["renameType"]?.text == "OBJECT_DATABASE" ? fields["subname"]?.text : nil
+        default: return nil
+        }
+    }
 }

@@ -76,7 +76,11 @@ struct StatementReader {
         case "LoadStmt":
             return SyntaxFacts(kind: .opaque(mayEndTransaction: true))
         default:
-            return definition(tree)
+            var facts = definition(tree)
+            if let database = SessionEffect.databaseNeededAlone(by: tag, fields) {
+                facts.sessionEffects.append(.needDatabaseAlone(name: database))
+            }
+            return facts
         }
     }
 

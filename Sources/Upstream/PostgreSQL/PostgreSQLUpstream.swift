@@ -52,6 +52,11 @@ package final class PostgreSQLUpstream: Upstream {
         postgreSQLAnalyzer.noteUser(startup.user, database: startup.database)
     }
 
+    package func leave(database: String) {
+        linkPools.leave(database: database)
+        postgreSQLAnalyzer.leave(database: database)
+    }
+
     package var analyzer: any StatementAnalyzer { postgreSQLAnalyzer }
 
     package var settingsProbe: String? { SettingsProbe.query }

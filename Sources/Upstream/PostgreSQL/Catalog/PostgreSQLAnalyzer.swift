@@ -44,6 +44,11 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
         controls.noteUser(user, database: database)
     }
 
+    /// Ends the control connection to `database`; there is a new one when something is asked of it.
+    func leave(database: String) {
+        controls.close(database: database)
+    }
+
     /// Ends the control connections. Statements that wait get profiles that assume the worst.
     package func close() {
         controls.close()

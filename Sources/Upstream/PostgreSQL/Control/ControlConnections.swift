@@ -49,6 +49,10 @@ final class ControlConnections: Sendable {
         }
     }
 
+    func close(database: String) {
+        state.withLock { $0.connections.removeValue(forKey: database) }?.close()
+    }
+
     func close() {
         let connections = state.withLock { state in
             state.isClosed = true

@@ -33,6 +33,8 @@ final class LinkPool: Sendable {
         var timeouts: UInt64 = 0
         var usesSequenceState = false
         var isClosed = false
+        /// What is given back before this moment is not kept.
+        var leavesUntil: UInt64 = 0
     }
 
     private let state: Mutex<State>
@@ -179,7 +181,7 @@ final class LinkPool: Sendable {
             let lifetime = state.settings.maximumLifetime
             let isOld = lifetime.map { now >= link.bornAt &+ $0 } ?? false
             let answer = state.links.returned(
-                link, isWorn: isOld || state.isClosed, now: now)
+                link, isWorn: isOld || state.isClosed || now < state.leavesUntil, now: now)
             return (answer, state.links.demandToConnect())
         }
         perform(answer)
@@ -295,6 +297,14 @@ final class LinkPool: Sendable {
                 clients: state.clients, busy: state.links.busy, idle: state.links.idle.count,
                 connecting: state.links.connecting, waiting: state.links.waiting.count)
         }
+    }
+
+    /// The server waits for five seconds for others to leave a database (`CountOtherDBBackends`).
+    private static let leaveTime: UInt64 = 5_000_000_000
+
+    func leave() {
+        state.withLock { $0.leavesUntil = Self.now + Self.leaveTime }
+        closeIdle()
     }
 
     /// Nothing idle is kept from now on.

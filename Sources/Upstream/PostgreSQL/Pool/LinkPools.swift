@@ -98,6 +98,14 @@ package final class LinkPools: Sendable {
         for pool in pools { pool.update(settings) }
     }
 
+    /// Closes what nobody has of the connections to `database`, and for a while what is given back.
+    func leave(database: String) {
+        let pools = state.withLock { state in
+            state.pools.values.filter { $0.key.database == database }
+        }
+        for pool in pools { pool.leave() }
+    }
+
     package var figures: [PoolFigures] {
         state.withLock { Array($0.pools.values) }.map(\.figures)
     }

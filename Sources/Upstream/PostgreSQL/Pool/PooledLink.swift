@@ -39,8 +39,8 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
     package let generation: UInt64
     package var settings = ServerSettings()
     package var statements: ServerStatements
-    /// Who had it last, if nobody else has had it since.
-    package weak var lastBorrower: AnyObject?
+    /// The session that had it last, by its own number.
+    package var lastBorrower: UInt64?
 
     init(
         pool: LinkPool, loop: Int, login: Int, eventLoop: any EventLoop, generation: UInt64,
