@@ -74,6 +74,14 @@ extension ClientSession {
         QueryProfile(statements: [.opaque(.unparsed)], catalogVersion: 0)
     }
 
+    /// What the Execute of a portal that no Bind has made is taken for: it may be one of DECLARE,
+    /// whose statement was looked at then for what it leaves in the session.
+    var unknownPortalProfile: QueryProfile {
+        var statement = StatementProfile.opaque(.unparsed)
+        statement.sessionEffects = []
+        return QueryProfile(statements: [statement], catalogVersion: 0)
+    }
+
     /// Decides at a miss, before the query is sent. `bindTail` is what follows the names in the
     /// Bind message, where there is one.
     func fillDecision(

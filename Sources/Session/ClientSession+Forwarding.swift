@@ -284,7 +284,7 @@ extension ClientSession {
         if services.analyses {
             // A portal made by SQL (DECLARE) may run anything that its statement does.
             let bound = portals[portal]
-            let profile = bound?.profile ?? unparsedProfile
+            let profile = bound?.profile ?? unknownPortalProfile
             let statements = bound?.statements ?? profile.statements
             for statement in statements { segment.append(statement) }
             try openWindows(
@@ -307,7 +307,9 @@ extension ClientSession {
             throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
         }
         try attachLink(before: [])
-        if kind == UInt8(ascii: "S"), let statement = statements[name], isShared(statement) {
+        if kind == UInt8(ascii: "S"), let statement = statements[name], isShared(statement),
+            !pins.hasStatement(name)
+        {
             forwardSharedClose(statement)
             return
         }

@@ -173,6 +173,7 @@ class MynahServer:
         listen: dict[str, object] | None = None,
         sqlite: dict[str, object] | None = None,
         pool: dict[str, object] | None = None,
+        limits: dict[str, object] | None = None,
         log: dict[str, object] | None = None,
         environment: dict[str, str] | None = None,
     ):
@@ -185,7 +186,8 @@ class MynahServer:
         self.cache.update(cache or {})
         self.rules = rules or []
         self.sqlite = sqlite or {}
-        self.pool = pool
+        self.pool = pool or {}
+        self.limits = limits or {}
         self.listen = {
             "address": f"127.0.0.1:{self.port}",
             "metrics": f"127.0.0.1:{self.metrics_port}",
@@ -209,8 +211,9 @@ class MynahServer:
         lines = ["[listen]", *toml(self.listen), "", "[upstream]", *toml({"url": self.upstream})]
         if self.sqlite:
             lines += ["", "[sqlite]", *toml(self.sqlite)]
-        if self.pool is not None:
-            lines += ["", "[pool]", *toml(self.pool)]
+        for name, section in (("pool", self.pool), ("limits", self.limits)):
+            if section:
+                lines += ["", f"[{name}]", *toml(section)]
         lines += ["", "[cache]", *toml(self.cache)]
         if self.log_settings:
             lines += ["", "[log]", *toml(self.log_settings)]
