@@ -65,10 +65,22 @@ extension ClientSession {
         return segment
     }
 
+    /// Forwards a message that is malformed. The server says what is wrong with it, where it would
+    /// have said ParseComplete, and goes on at the next Sync.
+    func forwardUnreadable(_ frame: MessageFrame) throws(PostgresError) {
+        _ = currentOpenSegment()
+        try attachLink(before: [])
+        ledger.owe(.passedParse)
+        sendUpstream(frame.bytes)
+    }
+
     private func forwardParse(
         _ frame: MessageFrame, _ segment: ForwardedSegment
     ) throws(PostgresError) {
-        var message = try ParseMessage(decoding: frame.body)
+        guard var message = try? ParseMessage(decoding: frame.body) else {
+            try forwardUnreadable(frame)
+            return
+        }
         var body = frame.body
         message.statement = body.readObjectName() ?? message.statement
         try attachLink(before: [])
@@ -106,7 +118,8 @@ extension ClientSession {
     ) throws(PostgresError) {
         var body = frame.body
         guard let portal = body.readObjectName(), let name = body.readObjectName() else {
-            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+            try forwardUnreadable(frame)
+            return
         }
         guard let statement = statements[name], statement.isCertainToExist else {
             // The server knows best what is wrong with it, or what else has the name now.
@@ -221,7 +234,8 @@ extension ClientSession {
     private func forwardDescribe(_ frame: MessageFrame) throws(PostgresError) {
         var body = frame.body
         guard let kind = body.readInteger(as: UInt8.self), let name = body.readObjectName() else {
-            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+            try forwardUnreadable(frame)
+            return
         }
         try attachLink(before: [])
         if kind == UInt8(ascii: "S") {
@@ -239,7 +253,8 @@ extension ClientSession {
         var body = frame.body
         guard let portal = body.readObjectName(), let maximumRows = body.readInteger(as: Int32.self)
         else {
-            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+            try forwardUnreadable(frame)
+            return
         }
         var capture = portal.isEmpty ? boundCapture : nil
         if portal.isEmpty { boundCapture = nil }
@@ -270,7 +285,8 @@ extension ClientSession {
     private func forwardClose(_ frame: MessageFrame) throws(PostgresError) {
         var body = frame.body
         guard let kind = body.readInteger(as: UInt8.self), let name = body.readObjectName() else {
-            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+            try forwardUnreadable(frame)
+            return
         }
         try attachLink(before: [])
         if ledger.owe(.close) {

@@ -14,7 +14,11 @@ extension ClientSession {
             return
         }
         if openSegment != nil { distrustOpenSegment() }
-        let query = try Self.queryText(frame)
+        guard let query = Self.queryText(frame) else {
+            // The server says what is wrong with it; it runs nothing.
+            try sendQuery(frame, profile: nil, capture: nil)
+            return
+        }
         if ledger.isEmpty, openSegment == nil, let command = LazyCommand(query),
             answerLazily(command, text: query)
         {
@@ -26,12 +30,11 @@ extension ClientSession {
         try forwardQuery(frame, query)
     }
 
-    /// The text of a Query message, without its terminating zero.
-    private static func queryText(_ frame: MessageFrame) throws(PostgresError) -> ByteBufferView {
+    /// The text of a Query message, without its terminating zero; nil where there is not exactly
+    /// one text in it.
+    private static func queryText(_ frame: MessageFrame) -> ByteBufferView? {
         let view = frame.body.readableBytesView
-        guard view.last == 0, view.firstIndex(of: 0) == view.endIndex - 1 else {
-            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
-        }
+        guard view.last == 0, view.firstIndex(of: 0) == view.endIndex - 1 else { return nil }
         return view.dropLast()
     }
 

@@ -262,7 +262,7 @@ final class ClientSession {
             return frame
         }
         if let frame = replay.popFirst() { return frame }
-        return try MessageFraming.next(in: &input, limit: services.messageLimit)
+        return try MessageFraming.nextFromFrontend(in: &input, limit: services.messageLimit)
     }
 
     private func handle(_ frame: MessageFrame) throws(PostgresError) {
@@ -335,7 +335,16 @@ final class ClientSession {
     }
 
     func endIfTerminated() {
-        if isTerminating, ledger.segments.isEmpty { end() }
+        guard isTerminating else { return }
+        if ledger.segments.isEmpty {
+            end()
+        } else if ledger.isCopyingIn {
+            // COPY waits for data: the server takes this for a mistake, gives up and closes.
+            var terminate = ByteBuffer()
+            terminate.writeTerminate()
+            sendUpstream(terminate)
+            flushUpstream()
+        }
     }
 
     /// Ends the session with an error that the client is told.

@@ -148,6 +148,7 @@ struct ReplyLedger {
     mutating func received(_ tag: UInt8) -> Meaning {
         switch tag {
         case BackendTag.dataRow:
+            while case .copyEnd = owed.first { owed.removeFirst() }
             return dataRow()
         case BackendTag.noticeResponse, BackendTag.notificationResponse,
             BackendTag.parameterStatus:
