@@ -19,6 +19,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         /// The first session of its kind: the upstream is asked how it greets.
         case greeting(SessionStartup, FillLease?)
         case session(ClientSession)
+        case replication(ReplicationSession)
         case closed
     }
 
@@ -71,6 +72,8 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         switch phase {
         case .session(let session):
             session.received(bytes)
+        case .replication(let session):
+            session.received(bytes)
         case .startup, .greeting:
             input.writeImmutableBuffer(bytes)
             if input.readableBytes > 4 * StartupPacket.maximumLength {
@@ -87,6 +90,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
 
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
         if case .session(let session) = phase { session.outputWritabilityChanged() }
+        if case .replication(let session) = phase { session.outputWritabilityChanged() }
         context.fireChannelWritabilityChanged()
     }
 
@@ -105,6 +109,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         output = nil
         deadline?.cancel()
         if case .session(let session) = phase { session.end() }
+        if case .replication(let session) = phase { session.end() }
         phase = .closed
         link?.close()
         link = nil
@@ -157,14 +162,22 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         if isDraining { throw ClientSession.shutdown }
         message.writeNegotiation(to: &negotiation)
         let parameters = message.parameters.filter {
-            $0.name != "user" && $0.name != "database" && !$0.name.hasPrefix("_pq_.")
+            !["user", "database", "replication"].contains($0.name)
+                && !$0.name.hasPrefix("_pq_.")
         }
         let startup = SessionStartup(
             user: user, database: database,
-            parameters: parameters.map { .init(name: $0.name, value: $0.value) })
+            parameters: parameters.map { .init(name: $0.name, value: $0.value) },
+            replication: try message.replication())
+        guard startup.replication == nil || services.upstream.carriesReplication else {
+            throw PostgresError(
+                .featureNotSupported, "replication connections need PostgreSQL behind the proxy")
+        }
         deadline?.cancel()
         deadline = nil
-        if let greeting = services.greetings.greeting(for: startup, now: MonotonicClock.now) {
+        if startup.replication == nil,
+            let greeting = services.greetings.greeting(for: startup, now: MonotonicClock.now)
+        {
             greet(startup, greeting, link: nil, context.eventLoop)
             return
         }
@@ -178,11 +191,42 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         _ eventLoop: any EventLoop
     ) {
         guard let output else { return }
+        if startup.replication != nil, let link {
+            greetReplication(startup, greeting, link: link, eventLoop, output)
+            return
+        }
         let session = ClientSession(
             services: services, startup: startup, greeting: greeting, link: link,
             eventLoop: eventLoop, output: output)
         let bound = NIOLoopBound(session, eventLoop: eventLoop)
         let key = services.cancellations.register(on: eventLoop) { bound.value.cancelRequested() }
+        writeGreeting(greeting, key, output)
+        phase = .session(session)
+        if isDraining { session.drain() }
+        let rest = input
+        input = ByteBuffer()
+        if rest.readableBytes > 0 { session.received(rest) }
+    }
+
+    private func greetReplication(
+        _ startup: SessionStartup, _ greeting: UpstreamGreeting, link: any UpstreamLink,
+        _ eventLoop: any EventLoop, _ output: ClientOutput
+    ) {
+        let session = ReplicationSession(
+            services: services, startup: startup, greeting: greeting, link: link, output: output)
+        let bound = NIOLoopBound(session, eventLoop: eventLoop)
+        let key = services.cancellations.register(on: eventLoop) { bound.value.cancelRequested() }
+        writeGreeting(greeting, key, output)
+        phase = .replication(session)
+        if isDraining { session.fail(ClientSession.shutdown) }
+        let rest = input
+        input = ByteBuffer()
+        if rest.readableBytes > 0 { session.received(rest) }
+    }
+
+    private func writeGreeting(
+        _ greeting: UpstreamGreeting, _ key: BackendKey, _ output: ClientOutput
+    ) {
         self.key = key
         output.buffer.writeImmutableBuffer(negotiation)
         output.buffer.writeAuthenticationOk()
@@ -192,18 +236,13 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         output.buffer.writeBackendKeyData(key)
         output.buffer.writeReadyForQuery(.idle)
         output.flush()
-        phase = .session(session)
-        if isDraining { session.drain() }
-        let rest = input
-        input = ByteBuffer()
-        if rest.readableBytes > 0 { session.received(rest) }
     }
 
     private func startupTimedOut() {
         switch phase {
         case .startup, .greeting:
             refuse(PostgresError("57014", "canceling the connection due to startup timeout"))
-        case .session, .closed:
+        case .session, .replication, .closed:
             break
         }
     }
@@ -225,6 +264,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         switch phase {
         case .startup, .greeting: refuse(ClientSession.shutdown)
         case .session(let session): session.drain()
+        case .replication(let session): session.fail(ClientSession.shutdown)
         case .closed: break
         }
     }
@@ -236,8 +276,10 @@ extension ClientConnectionHandler: UpstreamLinkDelegate {
     package func upstreamReady(_ greeting: UpstreamGreeting) {
         switch phase {
         case .greeting(let startup, let lease):
-            services.greetings.remember(
-                greeting, for: startup, lease: lease, now: MonotonicClock.now)
+            if startup.replication == nil {
+                services.greetings.remember(
+                    greeting, for: startup, lease: lease, now: MonotonicClock.now)
+            }
             services.metrics.upstreamConnections.increment()
             let link = self.link
             self.link = nil
@@ -245,17 +287,19 @@ extension ClientConnectionHandler: UpstreamLinkDelegate {
             greet(startup, greeting, link: link, eventLoop)
         case .session(let session):
             session.upstreamReady(greeting)
-        case .startup, .closed:
+        case .startup, .replication, .closed:
             break
         }
     }
 
     package func upstreamReceived(_ bytes: ByteBuffer) {
         if case .session(let session) = phase { session.upstreamReceived(bytes) }
+        if case .replication(let session) = phase { session.upstreamReceived(bytes) }
     }
 
     package func upstreamWritabilityChanged(_ isWritable: Bool) {
         if case .session(let session) = phase { session.upstreamWritabilityChanged(isWritable) }
+        if case .replication(let session) = phase { session.upstreamWritabilityChanged(isWritable) }
     }
 
     package func upstreamClosed(_ error: PostgresError, mayStillRun: Bool) {
@@ -266,6 +310,8 @@ extension ClientConnectionHandler: UpstreamLinkDelegate {
             refuse(error)
         case .session(let session):
             session.upstreamClosed(error, mayStillRun: mayStillRun)
+        case .replication(let session):
+            session.upstreamClosed(mayStillRun: mayStillRun)
         case .startup, .closed:
             break
         }

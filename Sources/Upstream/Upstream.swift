@@ -16,6 +16,9 @@ package protocol Upstream: Sendable {
     /// state can always be followed.
     var settingsProbe: String? { get }
 
+    /// Whether links can be made for replication connections.
+    var carriesReplication: Bool { get }
+
     /// Starts connecting one link for a client session. Returns at once; what happens is told to
     /// `delegate`, on `eventLoop`. Call on `eventLoop`.
     func makeLink(
@@ -43,6 +46,8 @@ package protocol Upstream: Sendable {
 extension Upstream {
     package var commitWatch: CommitWatch? { nil }
 
+    package var carriesReplication: Bool { false }
+
     /// Waits with `waitUntilEnded`, in a task of its own.
     package func whenEnded(
         _ key: BackendKey?, database: String, _ then: @escaping @Sendable () -> Void
@@ -65,6 +70,8 @@ package struct SessionStartup: Hashable, Sendable {
     package var database: String
     /// All other parameters in order of arrival (`options`, `application_name`, `client_encoding` …).
     package var parameters: [Parameter]
+    /// nil for an ordinary session.
+    package var replication: ReplicationMode?
 
     package struct Parameter: Hashable, Sendable {
         package var name: String
@@ -75,10 +82,14 @@ package struct SessionStartup: Hashable, Sendable {
         }
     }
 
-    package init(user: String, database: String, parameters: [Parameter]) {
+    package init(
+        user: String, database: String, parameters: [Parameter],
+        replication: ReplicationMode? = nil
+    ) {
         self.user = user
         self.database = database
         self.parameters = parameters
+        self.replication = replication
     }
 }
 
