@@ -331,7 +331,10 @@ extension ClientSession {
         for statement in walk.defined where statements[statement.name] !== statement {
             statements[statement.name] = statement
         }
-        for name in walk.closed { statements[name] = nil }
+        for name in walk.closed {
+            statements[name] = nil
+            if name.isEmpty { serverKeepsUnnamed = true }
+        }
         collected.removeAll(keepingCapacity: true)
         collectedBytes = 0
         hasWaitedForFlight = false

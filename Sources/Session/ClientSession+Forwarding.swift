@@ -93,7 +93,7 @@ extension ClientSession {
         let statement: PreparedStatement
         if let replaced, message.statement.isEmpty, isSettled,
             replaced.parseIdentity == parseIdentity,
-            replaced.parseMessage == frame.bytes
+            replaced.parseMessage == frame.bytes, ledger.isEmpty
         {
             statement = replaced
             statement.isFaithful = true
@@ -101,11 +101,16 @@ extension ClientSession {
             statement = PreparedStatement(
                 message, bytes: frame.bytes, identity: isSettled ? parseIdentity : .unknown,
                 upstreamState: .prepared)
-            statement.replaced = message.statement.isEmpty ? nil : replaced
+            statement.replaced = replaced
+            if let replaced, replaced.parseMessage == frame.bytes {
+                statement.profile = replaced.profile
+                statement.profileIdentity = replaced.profileIdentity
+            }
         }
         if ledger.owe(.parse(statement, absorbed: false)) {
             statement.upstreamState = .prepared
             statements[message.statement] = statement
+            if message.statement.isEmpty { serverKeepsUnnamed = false }
             guard statements.count <= Self.statementLimit else {
                 throw PostgresError(.programLimitExceeded, "too many prepared statements")
             }
@@ -124,6 +129,7 @@ extension ClientSession {
         guard let statement = statements[name], statement.isCertainToExist else {
             // The server knows best what is wrong with it, or what else has the name now.
             try attachLink(before: [])
+            closeForgotten(name)
             portals[portal] = nil
             if portal.isEmpty {
                 // The portal that it was for is gone.
@@ -137,6 +143,7 @@ extension ClientSession {
         if services.analyses {
             guard try updateProfile(of: statement, holding: frame) else { return }
         }
+        guard isCertainUpstream(statement, holding: frame) else { return }
         let isResolved = resolvesCertainly(in: segment)
         try attachLink(before: statement.profile?.statements ?? [])
         try prepareUpstream(statement)
@@ -239,7 +246,12 @@ extension ClientSession {
         }
         try attachLink(before: [])
         if kind == UInt8(ascii: "S") {
-            if let statement = statements[name] { try prepareUpstream(statement) }
+            if let statement = statements[name] {
+                guard isCertainUpstream(statement, holding: frame) else { return }
+                try prepareUpstream(statement)
+            } else {
+                closeForgotten(name)
+            }
             ledger.owe(.describeStatement)
         } else {
             ledger.owe(.describePortal(name.isEmpty ? boundCapture : nil))
@@ -322,7 +334,7 @@ extension ClientSession {
             return
         }
         guard link != nil else { return }
-        if frame.tag != FrontendTag.copyData { ledger.copyEnded() }
+        if frame.tag == FrontendTag.copyData { ledger.copyDataSent() } else { ledger.copyEnded() }
         sendUpstream(frame.bytes)
     }
 

@@ -82,6 +82,7 @@ extension ClientSession: UpstreamLinkDelegate {
         }
         output.flush()
         endIfTerminated()
+        resumeAfterParse()
         if !isProcessing { endIfDrained() }
         if wait == nil, input.readableBytes > 0 || heldFrame != nil { process() }
     }
@@ -140,8 +141,8 @@ extension ClientSession: UpstreamLinkDelegate {
             pieceIsRowDescription = false
         case .failed(let undone):
             absorbsPiece = isOwnSegment
+            for segment in ledger.takeSkipped().reversed() { release(segment) }
             for statement in undone.reversed() { undo(statement) }
-            for segment in ledger.takeSkipped() { release(segment) }
             // Of the portals bound after the error nothing came: none is trusted any more.
             portals.removeAll()
             if ledger.isSkippingToSync { openSegment?.failed() }
@@ -168,6 +169,9 @@ extension ClientSession: UpstreamLinkDelegate {
         if segment.isUnsettled { unsettledSegments -= 1 }
         if segment.isUnresolved { unresolvedSegments -= 1 }
         if segment.isNoted { transaction.skipped(segment) }
+        if let statement = segment.destroyedStatement, statements[""] == nil {
+            statements[""] = statement
+        }
     }
 
     /// A Parse that the server has refused or skipped.
@@ -203,6 +207,7 @@ extension ClientSession: UpstreamLinkDelegate {
         switch pieceMeaning {
         case .parseCompleted(let statement):
             statement.replaced = nil
+            statement.unconfirmedIn = nil
         case .statementCompleted(let capture):
             statementCompleted(
                 tag: scanner.body(of: piece, in: chunk)?.readableBytesView, capture)
@@ -380,7 +385,10 @@ extension ClientSession: UpstreamLinkDelegate {
             farewell = nil
             scanner = BackendMessageScanner()
             upstreamOutbox = ByteBuffer()
-            for statement in statements.values { statement.upstreamState = .notPrepared }
+            for statement in statements.values {
+                statement.upstreamState = .notPrepared
+                statement.unconfirmedIn = nil
+            }
             if wait == .upstream {
                 setReadingForUpstream(true)
                 resume(waitNumber)

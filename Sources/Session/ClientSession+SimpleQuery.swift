@@ -52,6 +52,7 @@ extension ClientSession {
         transaction.answeredFromMemory()
         output.buffer.writeReadyForQuery(transaction.visibleStatus)
         dropUnnamed()
+        serverKeepsUnnamed = true
         hasWaitedForFlight = false
         services.metrics.cacheHits.increment()
         services.metrics.hitLatency.record(nanoseconds: MonotonicClock.now - start)
@@ -75,6 +76,7 @@ extension ClientSession {
         else { return false }
         output.buffer.writeCommandComplete(tag)
         dropUnnamed()
+        serverKeepsUnnamed = true
         output.buffer.writeReadyForQuery(transaction.visibleStatus)
         return true
     }
@@ -152,7 +154,9 @@ extension ClientSession {
             try deallocate(by: text, endingEachWithSync: true)
         }
         noteSent(segment)
+        segment.destroyedStatement = self.statements[""]
         dropUnnamed()
+        serverKeepsUnnamed = false
         if !ledger.owe(.query(segment, capture)) {
             capture?.abandon(.replyNotStorable)
             release(segment)

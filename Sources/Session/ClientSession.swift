@@ -53,6 +53,10 @@ final class ClientSession {
     var portals: [String: BoundPortal] = [:]
     var boundCapture: ReplyCapture?
     var localPortal: LocalPortal?
+    /// The unnamed statement was destroyed by a Query that the server has not seen.
+    var serverKeepsUnnamed = false
+    /// A statement that must not be used before it is known whether the server has parsed it.
+    var awaitedParse: (statement: PreparedStatement, wait: UInt64)?
     /// The next Bind forwarded has been answered already.
     var absorbsNextBind = false
 
@@ -111,6 +115,8 @@ final class ClientSession {
     var isDraining = false
     /// Terminate has come; the session ends when its last reply is out.
     var isTerminating = false
+    /// What the client is told then, where it was not Terminate that came.
+    private var violation: PostgresError?
     /// Called once, when the session has ended.
     var onClose: (() -> Void)?
 
@@ -247,8 +253,10 @@ final class ClientSession {
                 try handle(frame)
             }
         } catch {
-            fail(error)
-            return
+            guard defersViolation(error) else {
+                fail(error)
+                return
+            }
         }
         flushUpstream()
         output.flush()
@@ -334,10 +342,21 @@ final class ClientSession {
         if !isClosed { _ = suspend(.output, holding: nil) }
     }
 
+    /// Whether `error`, a mistake of the client's, is told only after the answers to what it asked
+    /// for before, as a server does that reads one message after another.
+    private func defersViolation(_ error: PostgresError) -> Bool {
+        guard error.sqlState == .protocolViolation, !ledger.segments.isEmpty, !isTerminating,
+            !isClosed
+        else { return false }
+        violation = error
+        terminateReceived()
+        return true
+    }
+
     func endIfTerminated() {
         guard isTerminating else { return }
         if ledger.segments.isEmpty {
-            end()
+            if let violation { fail(violation) } else { end() }
         } else if ledger.isCopyingIn {
             // COPY waits for data: the server takes this for a mistake, gives up and closes.
             var terminate = ByteBuffer()

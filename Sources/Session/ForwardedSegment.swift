@@ -35,6 +35,8 @@ final class ForwardedSegment {
     var isUnsettled = false
     /// Counted among the session's unresolved segments.
     var isUnresolved = false
+    /// The unnamed statement that its simple Query destroys, to be had again if that is skipped.
+    var destroyedStatement: PreparedStatement?
     /// For the answer to a probe of the session's settings.
     var probe: ProbedSettings?
 

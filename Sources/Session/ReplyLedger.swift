@@ -24,6 +24,8 @@ struct ReplyLedger {
         case describePortal(ReplyCapture?)
         case execute(ReplyCapture?)
         case close
+        /// A Close of the proxy's own.
+        case absorbedClose
         case sync(ForwardedSegment)
         case query(ForwardedSegment, ReplyCapture?)
         case functionCall(ForwardedSegment)
@@ -54,6 +56,11 @@ struct ReplyLedger {
 
     fileprivate var owed: Deque<Item> = []
     private(set) var isCopyingIn = false
+    /// COPY data has been sent, and not its end.
+    private var hasOpenCopyData = false
+    /// Something else was sent in between. Should the COPY fail, it cannot be told whether the
+    /// server has read that before (and ignored it) or after (and answers it).
+    private var isDoubtful = false
     /// The server has reported an error and ignores everything until a Sync not yet sent.
     private(set) var isSkippingToSync = false
     /// Segments whose Sync the server has ignored because COPY IN was running: what they began is
@@ -69,6 +76,7 @@ struct ReplyLedger {
     /// Notes that a message has been sent. Returns false where the server will ignore it.
     @discardableResult
     mutating func owe(_ item: Item) -> Bool {
+        if hasOpenCopyData { isDoubtful = true }
         if case .sync = item {
             if isCopyingIn { return false }
             isSkippingToSync = false
@@ -87,8 +95,14 @@ struct ReplyLedger {
         }
     }
 
+    /// Notes that COPY data has been sent.
+    mutating func copyDataSent() {
+        if !owed.isEmpty { hasOpenCopyData = true }
+    }
+
     /// Notes that the client has ended its COPY data.
     mutating func copyEnded() {
+        hasOpenCopyData = false
         if isCopyingIn {
             isCopyingIn = false
         } else if !owed.isEmpty {
@@ -113,7 +127,7 @@ struct ReplyLedger {
         switch owed.first {
         case .parse(_, let absorbed): absorbed
         case .query(let segment, _), .sync(let segment): segment.isAbsorbed
-        case .absorbedBind: true
+        case .absorbedBind, .absorbedClose: true
         default: false
         }
     }
@@ -185,7 +199,7 @@ struct ReplyLedger {
             guard tag == BackendTag.bindComplete else { return .unexpected }
             owed.removeFirst()
             return .part
-        case .close:
+        case .close, .absorbedClose:
             guard tag == BackendTag.closeComplete else { return .unexpected }
             owed.removeFirst()
             return .part
@@ -271,6 +285,7 @@ struct ReplyLedger {
     }
 
     private mutating func errorResponse() -> Meaning {
+        if isDoubtful, isCopyingIn || !heldOver.isEmpty { return .unexpected }
         isCopyingIn = false
         while case .copyEnd = owed.first { owed.removeFirst() }
         guard let first = owed.first else { return .farewell }
@@ -291,18 +306,24 @@ struct ReplyLedger {
     /// Drops what the server skips after an error, up to the Sync that ends the segment.
     private mutating func skipToSync() -> [PreparedStatement] {
         var undone: [PreparedStatement] = []
+        if case .parse(let statement, false) = owed.first, statement.name.isEmpty {
+            // It has destroyed the one before it, and then failed.
+            statement.replaced = nil
+        }
         skipping: while let item = owed.first {
             switch item {
             case .parse(let statement, let absorbed):
                 if absorbed {
                     // The client's own Parse was answered: the statement stays, and is sent again.
                     statement.upstreamState = .notPrepared
+                    statement.unconfirmedIn = nil
                 } else {
                     undone.append(statement)
                 }
             case .describePortal(let capture), .execute(let capture):
                 capture?.abandon(.replyNotStorable)
-            case .passedParse, .bind, .absorbedBind, .describeStatement, .close, .copyEnd:
+            case .passedParse, .bind, .absorbedBind, .describeStatement, .close, .absorbedClose,
+                .copyEnd:
                 break
             case .sync(let segment):
                 segment.failed()
@@ -329,6 +350,10 @@ struct ReplyLedger {
             isCopyingIn = false
             // Sent before this ReadyForQuery: of a COPY that is over.
             while case .copyEnd = owed.first { owed.removeFirst() }
+            if owed.isEmpty {
+                hasOpenCopyData = false
+                isDoubtful = false
+            }
             return .ready(segment)
         default:
             // A COPY that failed before the server had read the Sync taken for ignored.
@@ -346,8 +371,8 @@ extension ReplyLedger {
             switch item {
             case .execute(let capture), .query(_, let capture), .describePortal(let capture):
                 capture?.abandon(.replyNotStorable)
-            case .parse, .passedParse, .bind, .absorbedBind, .describeStatement, .close, .sync,
-                .functionCall, .copyEnd:
+            case .parse, .passedParse, .bind, .absorbedBind, .describeStatement, .close,
+                .absorbedClose, .sync, .functionCall, .copyEnd:
                 break
             }
         }

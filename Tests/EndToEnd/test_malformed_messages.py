@@ -93,6 +93,10 @@ OUT_OF_ORDER = {
     "a Bind with a negative value length": (
         parse(BY_ID) + message(b"B", b"\0\0\0\0\0\1\xff\xff\xff\xfe\0\0") + execute()
     ),
+    "too many result formats": parse(READ) + bind(result_formats=(0, 0, 0)) + execute(),
+    "parameter formats and no parameters": (
+        parse(READ) + bind(parameter_formats=(0, 0)) + execute()
+    ),
     "an unknown result format": parse(READ) + bind(result_formats=(7,)) + execute(),
     "an unknown parameter format": (
         parse(BY_ID) + bind(parameters=(b"1",), parameter_formats=(7,)) + execute()
@@ -265,3 +269,36 @@ def test_before_sqlite_the_answer_has_the_shape_and_sqlstate_of_postgresql(
         replies, lives = until_fence(client)
         shapes.append([(tag, wire.sqlstate([(tag, body)])) for tag, body in replies] if lives else None)
     assert shapes[0] == shapes[1]
+
+
+def test_an_unnamed_statement_that_a_read_from_memory_destroyed_is_gone(postgres, cached_postgres):
+    """The server has not seen that Query, and still has an older statement of that name."""
+    pair = Pair(postgres, cached_postgres)
+    try:
+        for destroys in (query(READ), query("BEGIN"), parse(READ) + close_statement() + sync()):
+            pair.send((query(READ) + SEGMENT) * 2)
+            pair.send(parse("SELECT random() < 2") + bind() + execute() + sync() + SEGMENT)
+            pair.send(destroys)
+            pair.send(bind() + execute() + sync() + describe_statement() + sync())
+            pair.send(query("ROLLBACK"))
+    finally:
+        pair.close()
+
+
+def test_a_statement_is_parsed_again_where_an_error_made_the_server_skip_it(
+    postgres, cached_postgres
+):
+    """Its first Parse was answered from memory; the one that the proxy sends for it, behind a mistake
+    of the client's, is skipped, and the next segment is on its way already."""
+    pair = Pair(postgres, cached_postgres)
+    try:
+        pair.send((query(READ) + SEGMENT) * 2)
+        for name in ("", "named"):
+            pair.send(parse(READ, name) + bind(name) + execute() + sync())
+            pair.send(
+                parse("SELECT 1/0", "fails") + bind("fails") + execute() + bind(name, "", (), (), (1,))
+                + execute() + sync() + bind(name, "", (), (), (1,)) + execute() + sync()
+                + describe_statement(name) + sync() + close_statement("fails")
+            )
+    finally:
+        pair.close()
