@@ -181,7 +181,8 @@ enum ReplicationCommand {
     static func isOne(_ text: some Collection<UInt8>) -> Bool {
         let start = text.drop { $0 == 0x20 || (0x09...0x0D).contains($0) }
         let word = start.prefix(while: isWordByte)
-        return word.count <= 32 && words.contains(String(decoding: word, as: UTF8.self).uppercased())
+        return word.count <= 32
+            && words.contains(String(decoding: word, as: UTF8.self).uppercased())
     }
 
     private static func isWordByte(_ byte: UInt8) -> Bool {

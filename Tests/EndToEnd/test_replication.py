@@ -99,19 +99,30 @@ def test_a_base_backup_is_whole(primary, mynah, tmp_path):
 def test_wal_is_received_as_it_is_written(primary, mynah, tmp_path):
     result = program("pg_receivewal", mynah.port, "--create-slot", "--slot", "received", "-D", str(tmp_path))
     assert result.returncode == 0, result.stderr
-    for _ in range(2):
-        primary.run("DROP TABLE IF EXISTS filler")
-        primary.run("CREATE TABLE filler AS SELECT n FROM generate_series(1, 100000) n")
-        end = primary.run("SELECT pg_switch_wal()")[0][0]
-    result = program(
-        "pg_receivewal", mynah.port, "--slot", "received", "-D", str(tmp_path), "--endpos", end,
-        "--no-loop", "--synchronous",
+    received = []
+    with subprocess.Popen(
+        [str(POSTGRESQL_BIN / "pg_receivewal"), "-h", "127.0.0.1", "-p", str(mynah.port), "-U", "postgres",
+         "--slot", "received", "-D", str(tmp_path), "--no-loop", "--synchronous"],
+    ) as receiver:
+        try:
+            wait_until(
+                lambda: primary.run("SELECT 1 FROM pg_replication_slots WHERE active"), "it receives"
+            )
+            for _ in range(2):
+                primary.run("DROP TABLE IF EXISTS filler")
+                primary.run("CREATE TABLE filler AS SELECT n FROM generate_series(1, 100000) n")
+                primary.run("SELECT pg_switch_wal()")
+            received = wait_until(
+                lambda: [file for file in tmp_path.iterdir() if file.suffix != ".partial"], "a whole file"
+            )
+        finally:
+            receiver.terminate()
+            receiver.wait(20)
+    for file in received:
+        assert file.read_bytes() == (primary.data / "pg_wal" / file.name).read_bytes()
+    wait_until(
+        lambda: primary.run("SELECT 1 FROM pg_replication_slots WHERE NOT active"), "the slot is free"
     )
-    assert result.returncode == 0, result.stderr
-    for file in tmp_path.iterdir():
-        if not file.name.endswith(".partial"):
-            assert file.read_bytes() == (primary.data / "pg_wal" / file.name).read_bytes()
-    assert any(not file.name.endswith(".partial") for file in tmp_path.iterdir())
     program("pg_receivewal", mynah.port, "--drop-slot", "--slot", "received")
     assert primary.run("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'received'") == [(0,)]
 
