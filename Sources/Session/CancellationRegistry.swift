@@ -8,7 +8,7 @@ import Synchronization
 /// connection with what it knows.
 package final class CancellationRegistry: Sendable {
     private struct Target {
-        let secret: Int32
+        let key: BackendKey
         let eventLoop: any EventLoop
         let cancel: @Sendable () -> Void
     }
@@ -17,17 +17,21 @@ package final class CancellationRegistry: Sendable {
 
     /// Gives a new session its key. `cancel` is run on `eventLoop`.
     func register(
-        on eventLoop: any EventLoop, cancel: @escaping @Sendable () -> Void
+        on eventLoop: any EventLoop, secretLength: Int = 4,
+        cancel: @escaping @Sendable () -> Void
     ) -> BackendKey {
         var generator = SystemRandomNumberGenerator()
-        let secret = Int32.random(in: .min ... .max, using: &generator)
+        let secret = (0..<secretLength).map { _ in
+            UInt8.random(in: .min ... .max, using: &generator)
+        }
         return targets.withLock { targets in
             var processID: Int32
             repeat {
                 processID = Int32.random(in: 1 ... .max, using: &generator)
             } while targets[processID] != nil
-            targets[processID] = Target(secret: secret, eventLoop: eventLoop, cancel: cancel)
-            return BackendKey(processID: processID, secret: secret)
+            let key = BackendKey(processID: processID, secret: secret)
+            targets[processID] = Target(key: key, eventLoop: eventLoop, cancel: cancel)
+            return key
         }
     }
 
@@ -39,7 +43,7 @@ package final class CancellationRegistry: Sendable {
     /// PostgreSQL.
     func cancel(_ key: BackendKey) {
         let target = targets.withLock { $0[key.processID] }
-        guard let target, target.secret ^ key.secret == 0 else { return }
+        guard let target, target.key.hasSecret(of: key) else { return }
         target.eventLoop.execute(target.cancel)
     }
 }

@@ -32,6 +32,8 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     private var key: BackendKey?
     private var link: (any UpstreamLink)?
     private var negotiation = ByteBuffer()
+    /// Of the key that the client gets: as in the server, 256 bits where the protocol allows.
+    private var secretLength = 4
     private var encryptionRequests: Set<StartupPacket> = []
     private var isDraining = false
 
@@ -161,6 +163,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         }
         if isDraining { throw ClientSession.shutdown }
         message.writeNegotiation(to: &negotiation)
+        if message.agreedMinorVersion >= 2 { secretLength = 32 }
         let parameters = message.parameters.filter {
             !["user", "database", "replication"].contains($0.name)
                 && !$0.name.hasPrefix("_pq_.")
@@ -199,7 +202,9 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             services: services, startup: startup, greeting: greeting, link: link,
             eventLoop: eventLoop, output: output)
         let bound = NIOLoopBound(session, eventLoop: eventLoop)
-        let key = services.cancellations.register(on: eventLoop) { bound.value.cancelRequested() }
+        let key = services.cancellations.register(on: eventLoop, secretLength: secretLength) {
+            bound.value.cancelRequested()
+        }
         writeGreeting(greeting, key, output)
         phase = .session(session)
         if isDraining { session.drain() }
@@ -215,7 +220,9 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         let session = ReplicationSession(
             services: services, startup: startup, greeting: greeting, link: link, output: output)
         let bound = NIOLoopBound(session, eventLoop: eventLoop)
-        let key = services.cancellations.register(on: eventLoop) { bound.value.cancelRequested() }
+        let key = services.cancellations.register(on: eventLoop, secretLength: secretLength) {
+            bound.value.cancelRequested()
+        }
         writeGreeting(greeting, key, output)
         phase = .replication(session)
         if isDraining { session.fail(ClientSession.shutdown) }
