@@ -40,7 +40,7 @@ extension BackendKey {
     /// Decodes BackendKeyData. Throws `protocolViolation`.
     package init(decoding body: ByteBuffer) throws(PostgresError) {
         var body = body
-        self.init(processID: try body.readField(), secret: try body.readField())
+        self.init(processID: try body.readField(), secret: try body.readField(Int32.self))
         try body.requireEnd()
     }
 }

@@ -20,7 +20,7 @@ extension ByteBuffer {
     package mutating func writeBackendKeyData(_ key: BackendKey) {
         writeMessage(BackendTag.backendKeyData) { body in
             body.writeInteger(key.processID)
-            body.writeInteger(key.secret)
+            body.writeBytes(key.secret)
         }
     }
 

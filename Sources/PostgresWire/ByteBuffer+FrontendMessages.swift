@@ -46,10 +46,10 @@ extension ByteBuffer {
     }
 
     package mutating func writeCancelRequest(_ key: BackendKey) {
-        writeInteger(Int32(16))
+        writeInteger(Int32(12 + key.secret.count))
         writeInteger(StartupPacket.cancelCode)
         writeInteger(key.processID)
-        writeInteger(key.secret)
+        writeBytes(key.secret)
     }
 
     package mutating func writeSSLRequest() {

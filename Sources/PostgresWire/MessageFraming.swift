@@ -12,6 +12,9 @@ package struct MessageFrame: Sendable {
         self.bytes = bytes
     }
 
+    /// Whether there is nothing after tag and length.
+    package var isEmpty: Bool { bytes.readableBytes == MessageFraming.headerLength }
+
     /// The message without tag and length: what is decoded. Shares storage with `bytes`.
     package var body: ByteBuffer {
         var body = bytes
@@ -46,4 +49,31 @@ package enum MessageFraming {
         guard let bytes = buffer.readSlice(length: length + 1) else { return nil }
         return MessageFrame(tag: tag, bytes: bytes)
     }
+
+    /// The next whole message that a frontend has sent, or nil when more bytes are needed.
+    ///
+    /// As `next`, and as the server: a type that no frontend sends is refused at its first byte,
+    /// and messages that hold no more than a name are held to `smallMessageLimit`.
+    @inline(__always)
+    package static func nextFromFrontend(
+        in buffer: inout ByteBuffer, limit: Int
+    ) throws(PostgresError) -> MessageFrame? {
+        guard let tag = buffer.getInteger(at: buffer.readerIndex, as: UInt8.self) else {
+            return nil
+        }
+        switch tag {
+        case FrontendTag.query, FrontendTag.parse, FrontendTag.bind, FrontendTag.copyData,
+            FrontendTag.functionCall:
+            return try next(in: &buffer, limit: limit)
+        case FrontendTag.describe, FrontendTag.execute, FrontendTag.close, FrontendTag.sync,
+            FrontendTag.flush, FrontendTag.copyDone, FrontendTag.copyFail, FrontendTag.terminate:
+            return try next(in: &buffer, limit: min(limit, smallMessageLimit))
+        default:
+            throw PostgresError(
+                .protocolViolation, "invalid frontend message type \(tag)", severity: .fatal)
+        }
+    }
+
+    /// `PQ_SMALL_MESSAGE_LIMIT` of the server.
+    package static let smallMessageLimit = 10_000
 }

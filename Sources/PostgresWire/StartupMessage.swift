@@ -34,16 +34,24 @@ package struct StartupMessage: Hashable, Sendable {
         parameters.lazy.map(\.name).filter { $0.hasPrefix("_pq_.") }
     }
 
-    /// Whether the frontend must be told, by NegotiateProtocolVersion, that it gets 3.0.
-    /// https://www.postgresql.org/docs/15/protocol-flow.html#id-1.10.6.7.3
+    /// The newest minor version spoken: 3.2, in which keys for CancelRequest may be long.
+    package static let newestMinorVersion: UInt16 = 2
+
+    /// The minor version that is spoken with this frontend.
+    package var agreedMinorVersion: UInt16 { min(minorVersion, Self.newestMinorVersion) }
+
+    /// Whether the frontend must be told, by NegotiateProtocolVersion, that it does not get all that
+    /// it asks for. https://www.postgresql.org/docs/18/protocol-flow.html
     package var needsNegotiation: Bool {
-        minorVersion > 0 || parameters.contains { $0.name.hasPrefix("_pq_.") }
+        minorVersion > Self.newestMinorVersion
+            || parameters.contains { $0.name.hasPrefix("_pq_.") }
     }
 
     /// Writes the NegotiateProtocolVersion message where one is needed.
     package func writeNegotiation(to buffer: inout ByteBuffer) {
         guard needsNegotiation else { return }
-        buffer.writeNegotiateProtocolVersion(minor: 0, unsupported: protocolOptions)
+        buffer.writeNegotiateProtocolVersion(
+            minor: agreedMinorVersion, unsupported: protocolOptions)
     }
 
     private func nonEmptyValue(_ name: String) -> String? {

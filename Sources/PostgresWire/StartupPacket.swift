@@ -39,17 +39,21 @@ package enum StartupPacket: Hashable, Sendable {
             try packet.requireEnd()
             return .gssEncryptionRequest
         case cancelCode:
-            let key = BackendKey(
-                processID: try packet.readField(), secret: try packet.readField())
-            try packet.requireEnd()
-            return .cancel(key)
+            let processID = try packet.readField(Int32.self)
+            guard BackendKey.secretLengths.contains(packet.readableBytes) else {
+                throw PostgresError(
+                    .protocolViolation, "invalid length of cancel request packet",
+                    severity: .fatal)
+            }
+            let secret = Array(packet.readableBytesView)
+            return .cancel(BackendKey(processID: processID, secret: secret))
         default:
             let major = UInt16(code >> 16)
             let minor = UInt16(truncatingIfNeeded: code)
             guard major == 3 else {
                 throw PostgresError(
                     .featureNotSupported,
-                    "unsupported frontend protocol \(major).\(minor): server supports 3.0 to 3.0",
+                    "unsupported frontend protocol \(major).\(minor): server supports 3.0 to 3.2",
                     severity: .fatal)
             }
             return .startup(

@@ -82,7 +82,10 @@ enum CacheKeyWriter {
 
 /// What the part of a Bind message after its two names says, as far as keys and fills must know.
 struct BindShape {
+    /// Neither are there, nor more formats for them than fit any statement.
     private(set) var hasNoParameters = false
+    /// For any number of columns: a format for each of several must be as many as there are, which
+    /// is for the server to judge.
     private(set) var resultsAreText = true
     /// Whether a parameter in text format holds a word that a date type would read as the current
     /// time. Only determined on request.
@@ -95,7 +98,7 @@ struct BindShape {
             var formats = tail.readSlice(length: Int(formatCount) * 2),
             let parameterCount = tail.readInteger(as: UInt16.self)
         else { return nil }
-        hasNoParameters = parameterCount == 0
+        hasNoParameters = parameterCount == 0 && formatCount <= 1
         var format: UInt16 = 0
         for _ in 0..<parameterCount {
             // One format holds for all parameters; otherwise each has its own.
@@ -109,6 +112,7 @@ struct BindShape {
             }
         }
         guard let resultCount = tail.readInteger(as: UInt16.self) else { return nil }
+        resultsAreText = resultCount <= 1
         for _ in 0..<resultCount {
             guard let resultFormat = tail.readInteger(as: UInt16.self) else { return nil }
             if resultFormat != 0 { resultsAreText = false }

@@ -19,6 +19,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         /// The first session of its kind: the upstream is asked how it greets.
         case greeting(SessionStartup, FillLease?)
         case session(ClientSession)
+        case replication(ReplicationSession)
         case closed
     }
 
@@ -32,6 +33,8 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     private var link: (any UpstreamLink)?
     private var pooling: SessionPooling?
     private var negotiation = ByteBuffer()
+    /// Of the key that the client gets: as in the server, 256 bits where the protocol allows.
+    private var secretLength = 4
     private var encryptionRequests: Set<StartupPacket> = []
     private var isDraining = false
 
@@ -72,6 +75,8 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         switch phase {
         case .session(let session):
             session.received(bytes)
+        case .replication(let session):
+            session.received(bytes)
         case .startup, .greeting:
             input.writeImmutableBuffer(bytes)
             if input.readableBytes > 4 * StartupPacket.maximumLength {
@@ -88,6 +93,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
 
     package func channelWritabilityChanged(context: ChannelHandlerContext) {
         if case .session(let session) = phase { session.outputWritabilityChanged() }
+        if case .replication(let session) = phase { session.outputWritabilityChanged() }
         context.fireChannelWritabilityChanged()
     }
 
@@ -106,6 +112,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         output = nil
         deadline?.cancel()
         if case .session(let session) = phase { session.end() }
+        if case .replication(let session) = phase { session.end() }
         phase = .closed
         link?.close()
         link = nil
@@ -132,9 +139,11 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
                     output?.buffer.writeInteger(UInt8(ascii: "N"))
                     output?.flush()
                 case .cancel(let key):
-                    services.cancellations.cancel(key)
-                    output?.close()
                     phase = .closed
+                    let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+                    services.cancellations.cancel(key) { [eventLoop = context.eventLoop] in
+                        eventLoop.execute { bound.value.output?.close() }
+                    }
                 case .startup(let message):
                     try begin(message, context)
                 }
@@ -159,21 +168,28 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         }
         if isDraining { throw ClientSession.shutdown }
         message.writeNegotiation(to: &negotiation)
+        if message.agreedMinorVersion >= 2 { secretLength = 32 }
         let parameters = message.parameters.filter {
-            $0.name != "user" && $0.name != "database" && !$0.name.hasPrefix("_pq_.")
+            !["user", "database", "replication"].contains($0.name)
+                && !$0.name.hasPrefix("_pq_.")
         }
         let startup = SessionStartup(
             user: user, database: database,
-            parameters: parameters.map { .init(name: $0.name, value: $0.value) })
+            parameters: parameters.map { .init(name: $0.name, value: $0.value) },
+            replication: try message.replication())
+        guard startup.replication == nil || services.upstream.carriesReplication else {
+            throw PostgresError(
+                .featureNotSupported, "replication connections need PostgreSQL behind the proxy")
+        }
         deadline?.cancel()
         deadline = nil
         services.upstream.noteSession(startup)
-        if let pools = services.upstream.pools {
+        if startup.replication == nil, let pools = services.upstream.pools {
             let member = try pools.join(startup, on: context.eventLoop)
             pooling = SessionPooling(mode: pools.mode, member: member)
         }
         // In session mode a client has a connection from the start, and is told its process id.
-        if pooling?.mode != .session,
+        if startup.replication == nil, pooling?.mode != .session,
             let greeting = services.greetings.greeting(for: startup, now: MonotonicClock.now)
         {
             greet(startup, greeting, link: nil, context.eventLoop)
@@ -196,14 +212,50 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         lent: PooledLink? = nil, _ eventLoop: any EventLoop
     ) {
         guard let output else { return }
+        if startup.replication != nil, let link {
+            greetReplication(startup, greeting, link: link, eventLoop, output)
+            return
+        }
         let session = ClientSession(
             services: services, startup: startup, greeting: greeting, link: link,
             pooling: pooling, eventLoop: eventLoop, output: output)
         let bound = NIOLoopBound(session, eventLoop: eventLoop)
         let processID = pooling?.mode == .session ? lent?.greeting.backendKey?.processID : nil
-        let key = services.cancellations.register(on: eventLoop, processID: processID) {
-            bound.value.cancelRequested()
+        let key = services.cancellations.register(
+            on: eventLoop, processID: processID, secretLength: secretLength
+        ) { then in
+            bound.value.cancelRequested(then)
         }
+        writeGreeting(greeting, key, output)
+        phase = .session(session)
+        if let lent { session.lent(lent) }
+        if isDraining { session.drain() }
+        let rest = input
+        input = ByteBuffer()
+        if rest.readableBytes > 0 { session.received(rest) }
+    }
+
+    private func greetReplication(
+        _ startup: SessionStartup, _ greeting: UpstreamGreeting, link: any UpstreamLink,
+        _ eventLoop: any EventLoop, _ output: ClientOutput
+    ) {
+        let session = ReplicationSession(
+            services: services, startup: startup, greeting: greeting, link: link, output: output)
+        let bound = NIOLoopBound(session, eventLoop: eventLoop)
+        let key = services.cancellations.register(on: eventLoop, secretLength: secretLength) {
+            then in bound.value.cancelRequested(then)
+        }
+        writeGreeting(greeting, key, output)
+        phase = .replication(session)
+        if isDraining { session.fail(ClientSession.shutdown) }
+        let rest = input
+        input = ByteBuffer()
+        if rest.readableBytes > 0 { session.received(rest) }
+    }
+
+    private func writeGreeting(
+        _ greeting: UpstreamGreeting, _ key: BackendKey, _ output: ClientOutput
+    ) {
         self.key = key
         output.buffer.writeImmutableBuffer(negotiation)
         output.buffer.writeAuthenticationOk()
@@ -213,19 +265,13 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         output.buffer.writeBackendKeyData(key)
         output.buffer.writeReadyForQuery(.idle)
         output.flush()
-        phase = .session(session)
-        if let lent { session.lent(lent) }
-        if isDraining { session.drain() }
-        let rest = input
-        input = ByteBuffer()
-        if rest.readableBytes > 0 { session.received(rest) }
     }
 
     private func startupTimedOut() {
         switch phase {
         case .startup, .greeting:
             refuse(PostgresError("57014", "canceling the connection due to startup timeout"))
-        case .session, .closed:
+        case .session, .replication, .closed:
             break
         }
     }
@@ -248,6 +294,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         switch phase {
         case .startup, .greeting: refuse(ClientSession.shutdown)
         case .session(let session): session.drain()
+        case .replication(let session): session.fail(ClientSession.shutdown)
         case .closed: break
         }
     }
@@ -259,8 +306,10 @@ extension ClientConnectionHandler: UpstreamLinkDelegate {
     package func upstreamReady(_ greeting: UpstreamGreeting) {
         switch phase {
         case .greeting(let startup, let lease):
-            services.greetings.remember(
-                greeting, for: startup, lease: lease, now: MonotonicClock.now)
+            if startup.replication == nil {
+                services.greetings.remember(
+                    greeting, for: startup, lease: lease, now: MonotonicClock.now)
+            }
             services.metrics.upstreamConnections.increment()
             let link = self.link
             self.link = nil
@@ -268,17 +317,19 @@ extension ClientConnectionHandler: UpstreamLinkDelegate {
             greet(startup, greeting, link: link, eventLoop)
         case .session(let session):
             session.upstreamReady(greeting)
-        case .startup, .closed:
+        case .startup, .replication, .closed:
             break
         }
     }
 
     package func upstreamReceived(_ bytes: ByteBuffer) {
         if case .session(let session) = phase { session.upstreamReceived(bytes) }
+        if case .replication(let session) = phase { session.upstreamReceived(bytes) }
     }
 
     package func upstreamWritabilityChanged(_ isWritable: Bool) {
         if case .session(let session) = phase { session.upstreamWritabilityChanged(isWritable) }
+        if case .replication(let session) = phase { session.upstreamWritabilityChanged(isWritable) }
     }
 
     package func upstreamClosed(_ error: PostgresError, mayStillRun: Bool) {
@@ -289,6 +340,8 @@ extension ClientConnectionHandler: UpstreamLinkDelegate {
             refuse(error)
         case .session(let session):
             session.upstreamClosed(error, mayStillRun: mayStillRun)
+        case .replication(let session):
+            session.upstreamClosed(mayStillRun: mayStillRun)
         case .startup, .closed:
             break
         }

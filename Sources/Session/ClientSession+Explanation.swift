@@ -34,9 +34,9 @@ extension ClientSession {
     func explaining(parse frame: MessageFrame) throws(PostgresError) -> MessageFrame? {
         var body = frame.body
         guard body.readObjectName() != nil,
-            ExplainCommand.statement(in: body.readableBytesView) != nil
+            ExplainCommand.statement(in: body.readableBytesView) != nil,
+            var message = try? ParseMessage(decoding: frame.body)
         else { return frame }
-        var message = try ParseMessage(decoding: frame.body)
         let text = ByteBuffer(string: message.query).readableBytesView
         guard let statement = ExplainCommand.statement(in: text) else { return frame }
         guard

@@ -33,6 +33,15 @@ extension ClientSession {
     }
 
     func flushReceived(_ frame: MessageFrame) throws(PostgresError) {
+        if !frame.isEmpty {
+            guard openSegment != nil else {
+                collected.append(frame)
+                beginForwarding()
+                return
+            }
+            try forwardUnreadable(frame)
+            return
+        }
         if openSegment == nil, services.analyses {
             guard !collected.isEmpty else { return }
             if try answerCollected(endedBy: frame) || wait != nil { return }
@@ -49,12 +58,12 @@ extension ClientSession {
             try forwardSync(frame)
             return
         }
-        if collected.isEmpty, ledger.isEmpty, !transaction.isUncertain {
+        if collected.isEmpty, ledger.isEmpty, !transaction.isUncertain, frame.isEmpty {
             // Nothing is open: the answer is known.
             answerSync()
             return
         }
-        if services.analyses {
+        if services.analyses, frame.isEmpty {
             if try answerCollected(endedBy: frame) {
                 answerSync()
                 return
@@ -162,7 +171,7 @@ extension ClientSession {
         switch frame.tag {
         case FrontendTag.parse:
             guard walk.closed.isEmpty, !walk.isBound,
-                let statement = try definedStatement(frame, walk)
+                let statement = definedStatement(frame, walk)
             else {
                 walk.isAnswered = false
                 return false
@@ -209,7 +218,8 @@ extension ClientSession {
             answerScratch.append(.bindComplete)
         case FrontendTag.describe:
             // Only the unnamed portal's description is part of a stored reply.
-            guard body.readInteger(as: UInt8.self) == UInt8(ascii: "P"), body.skipEmptyText()
+            guard body.readInteger(as: UInt8.self) == UInt8(ascii: "P"), body.skipEmptyText(),
+                body.readableBytes == 0
             else {
                 walk.isAnswered = false
                 return false
@@ -225,7 +235,8 @@ extension ClientSession {
             }
             answerScratch.append(.rowDescription(reply))
         case FrontendTag.execute:
-            guard body.skipEmptyText(), body.readInteger(as: Int32.self) == 0, walk.isBound
+            guard body.skipEmptyText(), body.readInteger(as: Int32.self) == 0, walk.isBound,
+                body.readableBytes == 0
             else {
                 walk.isAnswered = false
                 return false
@@ -247,7 +258,8 @@ extension ClientSession {
             walk.transaction.answeredFromMemory()
             answerScratch.append(.body(reply))
         case FrontendTag.close:
-            guard let kind = body.readInteger(as: UInt8.self), let name = body.readObjectName()
+            guard let kind = body.readInteger(as: UInt8.self), let name = body.readObjectName(),
+                body.readableBytes == 0
             else {
                 walk.isAnswered = false
                 return false
@@ -281,13 +293,13 @@ extension ClientSession {
     /// judge it (a name in use, a malformed message).
     private func definedStatement(
         _ frame: MessageFrame, _ walk: SegmentWalk
-    ) throws(PostgresError) -> PreparedStatement? {
+    ) -> PreparedStatement? {
         if let unnamed = statements[""], unnamed.parseIdentity == parseIdentity,
             unnamed.parseMessage == frame.bytes
         {
             return unnamed
         }
-        var message = try ParseMessage(decoding: frame.body)
+        guard var message = try? ParseMessage(decoding: frame.body) else { return nil }
         var body = frame.body
         message.statement = body.readObjectName() ?? message.statement
         guard
@@ -321,7 +333,10 @@ extension ClientSession {
         for statement in walk.defined where statements[statement.name] !== statement {
             statements[statement.name] = statement
         }
-        for name in walk.closed { statements[name] = nil }
+        for name in walk.closed {
+            statements[name] = nil
+            if name.isEmpty { serverKeepsUnnamed = true }
+        }
         collected.removeAll(keepingCapacity: true)
         collectedBytes = 0
         hasWaitedForFlight = false

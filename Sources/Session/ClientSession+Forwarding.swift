@@ -66,10 +66,22 @@ extension ClientSession {
         return segment
     }
 
+    /// Forwards a message that is malformed. The server says what is wrong with it, where it would
+    /// have said ParseComplete, and goes on at the next Sync.
+    func forwardUnreadable(_ frame: MessageFrame) throws(PostgresError) {
+        _ = currentOpenSegment()
+        try attachLink(before: [])
+        ledger.owe(.passedParse)
+        sendUpstream(frame.bytes)
+    }
+
     private func forwardParse(
         _ frame: MessageFrame, _ segment: ForwardedSegment
     ) throws(PostgresError) {
-        var message = try ParseMessage(decoding: frame.body)
+        guard var message = try? ParseMessage(decoding: frame.body) else {
+            try forwardUnreadable(frame)
+            return
+        }
         var body = frame.body
         message.statement = body.readObjectName() ?? message.statement
         try attachLink(before: [])
@@ -94,7 +106,7 @@ extension ClientSession {
         let statement: PreparedStatement
         if let replaced, message.statement.isEmpty, isSettled,
             replaced.parseIdentity == parseIdentity,
-            replaced.parseMessage == frame.bytes
+            replaced.parseMessage == frame.bytes, ledger.isEmpty
         {
             statement = replaced
             statement.isFaithful = true
@@ -102,11 +114,16 @@ extension ClientSession {
             statement = PreparedStatement(
                 message, bytes: frame.bytes, identity: isSettled ? parseIdentity : .unknown,
                 upstreamState: .prepared)
-            statement.replaced = message.statement.isEmpty ? nil : replaced
+            statement.replaced = replaced
+            if let replaced, replaced.parseMessage == frame.bytes {
+                statement.profile = replaced.profile
+                statement.profileIdentity = replaced.profileIdentity
+            }
         }
         if ledger.owe(.parse(statement, absorbed: false)) {
             statement.upstreamState = .prepared
             statements[message.statement] = statement
+            if message.statement.isEmpty { serverKeepsUnnamed = false }
             guard statements.count <= Self.statementLimit else {
                 throw PostgresError(.programLimitExceeded, "too many prepared statements")
             }
@@ -119,18 +136,19 @@ extension ClientSession {
     ) throws(PostgresError) {
         var body = frame.body
         guard let portal = body.readObjectName(), let name = body.readObjectName() else {
-            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+            try forwardUnreadable(frame)
+            return
         }
         guard let statement = statements[name], statement.isCertainToExist else {
             // The server knows best what is wrong with it, or what else has the name now.
             try attachLink(before: [])
+            closeForgotten(name)
             portals[portal] = nil
             if portal.isEmpty {
                 // The portal that it was for is gone.
                 boundCapture?.abandon(.replyNotStorable)
                 boundCapture = nil
             }
-            if sharesLinks, name.isEmpty { closeForeignUnnamed() }
             ledger.owe(takeBindItem())
             sendUpstream(frame.bytes)
             return
@@ -138,6 +156,7 @@ extension ClientSession {
         if services.analyses {
             guard try updateProfile(of: statement, holding: frame) else { return }
         }
+        guard isCertainUpstream(statement, holding: frame) else { return }
         let isResolved = resolvesCertainly(in: segment)
         try attachLink(before: statement.profile?.statements ?? [])
         try prepareUpstream(statement)
@@ -244,20 +263,22 @@ extension ClientSession {
     private func forwardDescribe(_ frame: MessageFrame) throws(PostgresError) {
         var body = frame.body
         guard let kind = body.readInteger(as: UInt8.self), let name = body.readObjectName() else {
-            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+            try forwardUnreadable(frame)
+            return
         }
         try attachLink(before: [])
         var message = frame.bytes
         if kind == UInt8(ascii: "S") {
             if let statement = statements[name] {
+                guard isCertainUpstream(statement, holding: frame) else { return }
                 try prepareUpstream(statement)
                 if isShared(statement) {
                     message = ByteBuffer()
                     DescribeMessage(target: .statement, name: serverName(of: statement))
                         .write(to: &message)
                 }
-            } else if sharesLinks, name.isEmpty {
-                closeForeignUnnamed()
+            } else {
+                closeForgotten(name)
             }
             ledger.owe(.describeStatement)
         } else {
@@ -272,7 +293,8 @@ extension ClientSession {
         var body = frame.body
         guard let portal = body.readObjectName(), let maximumRows = body.readInteger(as: Int32.self)
         else {
-            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+            try forwardUnreadable(frame)
+            return
         }
         var capture = portal.isEmpty ? boundCapture : nil
         if portal.isEmpty { boundCapture = nil }
@@ -304,7 +326,8 @@ extension ClientSession {
     private func forwardClose(_ frame: MessageFrame) throws(PostgresError) {
         var body = frame.body
         guard let kind = body.readInteger(as: UInt8.self), let name = body.readObjectName() else {
-            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
+            try forwardUnreadable(frame)
+            return
         }
         try attachLink(before: [])
         if kind == UInt8(ascii: "S"), let statement = statements[name], isShared(statement),
@@ -347,7 +370,7 @@ extension ClientSession {
             return
         }
         guard link != nil else { return }
-        if frame.tag != FrontendTag.copyData { ledger.copyEnded() }
+        if frame.tag == FrontendTag.copyData { ledger.copyDataSent() } else { ledger.copyEnded() }
         sendUpstream(frame.bytes)
     }
 

@@ -77,6 +77,9 @@ extension ClientSession: LinkBorrower {
         linkIsReady = true
         linkKey = lent.greeting.backendKey
         scanner = BackendMessageScanner()
+        // Whoever had it before may have left an unnamed statement.
+        serverKeepsUnnamed = true
+        unconfirmedParses.removeAll()
         isFirstBorrower = lent.lastBorrower == nil
         if lent.lastBorrower != serial { hasDrawnFromSequences = false }
         lent.lastBorrower = serial

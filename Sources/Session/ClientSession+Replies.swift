@@ -91,6 +91,7 @@ extension ClientSession: UpstreamLinkDelegate {
         isForwardingReplies = false
         output.flush()
         endIfTerminated()
+        resumeAfterParse()
         if !isProcessing { endIfDrained() }
         if wait == nil, input.readableBytes > 0 || heldFrame != nil { process() }
         if pooledLink != nil { releaseLinkIfIdle() }
@@ -155,13 +156,13 @@ extension ClientSession: UpstreamLinkDelegate {
             pieceIsRowDescription = false
         case .failed(let undone):
             absorbsPiece = isOwnSegment
+            for segment in ledger.takeSkipped().reversed() { release(segment) }
             for statement in undone.reversed() { undo(statement) }
             if pooledLink != nil {
                 restoreShared(
                     unprepared: undone + ledger.takeUnprepared(),
                     unclosed: ledger.takeUnclosed())
             }
-            for segment in ledger.takeSkipped() { release(segment) }
             // Of the portals bound after the error nothing came: none is trusted any more.
             portals.removeAll()
             if ledger.isSkippingToSync { openSegment?.failed() }
@@ -193,6 +194,9 @@ extension ClientSession: UpstreamLinkDelegate {
         if segment.isUnsettled { unsettledSegments -= 1 }
         if segment.isUnresolved { unresolvedSegments -= 1 }
         if segment.isNoted { transaction.skipped(segment) }
+        if let statement = segment.destroyedStatement, statements[""] == nil {
+            statements[""] = statement
+        }
     }
 
     /// A Parse that the server has refused or skipped.
@@ -228,6 +232,8 @@ extension ClientSession: UpstreamLinkDelegate {
         switch pieceMeaning {
         case .parseCompleted(let statement):
             statement.replaced = nil
+            statement.unconfirmedIn = nil
+            parseIsSettled(statement)
         case .statementCompleted(let capture):
             statementCompleted(
                 tag: scanner.body(of: piece, in: chunk)?.readableBytesView, capture)
@@ -417,7 +423,10 @@ extension ClientSession: UpstreamLinkDelegate {
             farewell = nil
             scanner = BackendMessageScanner()
             upstreamOutbox = ByteBuffer()
-            for statement in statements.values { statement.upstreamState = .notPrepared }
+            for statement in statements.values {
+                statement.upstreamState = .notPrepared
+                statement.unconfirmedIn = nil
+            }
             if wait == .upstream {
                 setReadingForUpstream(true)
                 resume(waitNumber)

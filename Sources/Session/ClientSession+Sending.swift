@@ -166,11 +166,44 @@ extension ClientSession {
         guard statement.upstreamState == .notPrepared else { return }
         if ledger.owe(.parse(statement, absorbed: true)) {
             statement.upstreamState = .prepared
+            statement.unconfirmedIn = openSegment
+            if statement.name.isEmpty { serverKeepsUnnamed = false }
             statement.isFaithful =
                 unsettledSegments == 0 && !(openSegment?.changesParseContext ?? false)
                 && parseIdentity != .unknown && statement.parseIdentity == parseIdentity
         }
         sendUpstream(statement.parseMessage)
+    }
+
+    /// Whether it is known that the server has the statement, or will have. A Parse of the proxy's own
+    /// that went with an earlier segment may yet be skipped, with everything else in that: then
+    /// `frame` is looked at again when that has been answered.
+    func isCertainUpstream(_ statement: PreparedStatement, holding frame: MessageFrame) -> Bool {
+        if isShared(statement) { return isCertainOnLink(statement, holding: frame) }
+        guard let segment = statement.unconfirmedIn, segment !== openSegment else { return true }
+        awaitedParse = (statement, suspend(.upstream, holding: frame))
+        return false
+    }
+
+    /// Goes on where what `isCertainUpstream` has waited for is known.
+    func resumeAfterParse() {
+        guard let (statement, number) = awaitedParse,
+            isShared(statement)
+                ? unconfirmedParses[statement.lastDigest] == nil : statement.unconfirmedIn == nil
+        else { return }
+        awaitedParse = nil
+        resume(number)
+    }
+
+    /// Makes the server forget the unnamed statement where the client's Query has destroyed it: what
+    /// the server has under that name is an older one.
+    func closeForgotten(_ name: String) {
+        guard name.isEmpty, serverKeepsUnnamed else { return }
+        serverKeepsUnnamed = false
+        ledger.owe(.absorbedClose(nil))
+        var message = ByteBuffer()
+        CloseMessage(target: .statement, name: "").write(to: &message)
+        sendUpstream(message)
     }
 
     /// Makes the server parse every statement that it has not seen, while the settings are still
@@ -226,7 +259,7 @@ extension ClientSession {
         } else {
             upstreamOutbox.writeImmutableBuffer(bytes)
         }
-        if upstreamOutbox.readableBytes > Self.collectionLimit {
+        if upstreamOutbox.readableBytes > Self.outboxLimit {
             flushUpstream()
             if !linkIsReady, wait == nil { _ = suspend(.upstream, holding: heldFrame) }
         }

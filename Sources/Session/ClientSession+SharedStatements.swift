@@ -42,6 +42,7 @@ extension ClientSession {
             sendUpstream(frame.bytes)
             return
         }
+        guard isCertainOnLink(statement, holding: frame) else { return }
         let digest = digest(of: statement)
         let isKnown = pooledLink.statements.use(digest)
         if isKnown, transaction.status != .failed {
@@ -53,7 +54,10 @@ extension ClientSession {
         // In a failed transaction the server refuses to parse: it is to do so itself.
         if isKnown { closeOnServer(digest) }
         makeRoom(for: digest)
-        if ledger.owe(.parse(statement, absorbed: false)) { remember(statement) }
+        if ledger.owe(.parse(statement, absorbed: false)) {
+            remember(statement)
+            unconfirmedParses[digest] = openSegment
+        }
         sendUpstream(statement.parseMessage(named: digest.name))
     }
 
@@ -67,7 +71,9 @@ extension ClientSession {
         let digest = digest(of: statement)
         guard !pooledLink.statements.use(digest) else { return }
         makeRoom(for: digest)
-        ledger.owe(.parse(statement, absorbed: true))
+        if ledger.owe(.parse(statement, absorbed: true)) {
+            unconfirmedParses[digest] = openSegment
+        }
         sendUpstream(statement.parseMessage(named: digest.name))
     }
 
@@ -95,13 +101,19 @@ extension ClientSession {
             : statement.isFaithful
     }
 
-    /// A statement without a name that the client has not made: the one of whoever had the
-    /// connection before must not be found.
-    func closeForeignUnnamed() {
-        ledger.owe(.absorbedClose(nil))
-        var close = ByteBuffer()
-        CloseMessage(target: .statement, name: "").write(to: &close)
-        sendUpstream(close)
+    /// Whether it is known that the connection has the statement, or will have: as
+    /// `isCertainUpstream`, for all statements of one digest.
+    func isCertainOnLink(_ statement: PreparedStatement, holding frame: MessageFrame) -> Bool {
+        guard let segment = unconfirmedParses[digest(of: statement)], segment !== openSegment else {
+            return true
+        }
+        awaitedParse = (statement, suspend(.upstream, holding: frame))
+        return false
+    }
+
+    /// The server has answered a Parse, or will not.
+    func parseIsSettled(_ statement: PreparedStatement) {
+        if !unconfirmedParses.isEmpty { unconfirmedParses[statement.lastDigest] = nil }
     }
 
     /// Close of a named statement: others may be using it on the server.
@@ -116,6 +128,7 @@ extension ClientSession {
         guard let pooledLink else { return }
         for statement in unprepared where isShared(statement) {
             if let digest = statement.lastDigest { pooledLink.statements.remove(digest) }
+            parseIsSettled(statement)
         }
         for digest in unclosed { pooledLink.statements.restore(digest) }
     }

@@ -26,7 +26,11 @@ extension ClientSession {
             return
         }
         if openSegment != nil { distrustOpenSegment() }
-        let query = try Self.queryText(frame)
+        guard let query = Self.queryText(frame) else {
+            // The server says what is wrong with it; it runs nothing.
+            try sendQuery(frame, profile: nil, capture: nil)
+            return
+        }
         if ledger.isEmpty, openSegment == nil, let command = LazyCommand(query),
             answerLazily(command, text: query)
         {
@@ -38,12 +42,11 @@ extension ClientSession {
         try forwardQuery(frame, query)
     }
 
-    /// The text of a Query message, without its terminating zero.
-    private static func queryText(_ frame: MessageFrame) throws(PostgresError) -> ByteBufferView {
+    /// The text of a Query message, without its terminating zero; nil where there is not exactly
+    /// one text in it.
+    private static func queryText(_ frame: MessageFrame) -> ByteBufferView? {
         let view = frame.body.readableBytesView
-        guard view.last == 0, view.firstIndex(of: 0) == view.endIndex - 1 else {
-            throw PostgresError(.protocolViolation, "invalid message format", severity: .fatal)
-        }
+        guard view.last == 0, view.firstIndex(of: 0) == view.endIndex - 1 else { return nil }
         return view.dropLast()
     }
 
@@ -61,6 +64,7 @@ extension ClientSession {
         transaction.answeredFromMemory()
         output.buffer.writeReadyForQuery(transaction.visibleStatus)
         dropUnnamed()
+        serverKeepsUnnamed = true
         hasWaitedForFlight = false
         services.metrics.cacheHits.increment()
         services.metrics.hitLatency.record(nanoseconds: MonotonicClock.now - start)
@@ -84,6 +88,7 @@ extension ClientSession {
         else { return false }
         output.buffer.writeCommandComplete(tag)
         dropUnnamed()
+        serverKeepsUnnamed = true
         output.buffer.writeReadyForQuery(transaction.visibleStatus)
         return true
     }
@@ -166,7 +171,9 @@ extension ClientSession {
             try deallocate(by: text, endingEachWithSync: true)
         }
         noteSent(segment)
+        segment.destroyedStatement = self.statements[""]
         dropUnnamed()
+        serverKeepsUnnamed = false
         if !ledger.owe(.query(segment, capture)) {
             capture?.abandon(.replyNotStorable)
             release(segment)

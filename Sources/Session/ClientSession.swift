@@ -57,6 +57,12 @@ final class ClientSession {
     var portals: [String: BoundPortal] = [:]
     var boundCapture: ReplyCapture?
     var localPortal: LocalPortal?
+    /// The unnamed statement was destroyed by a Query that the server has not seen.
+    var serverKeepsUnnamed = false
+    /// Parses of shared statements that the server has not answered, with their segments.
+    var unconfirmedParses: [StatementDigest?: ForwardedSegment] = [:]
+    /// A statement that must not be used before it is known whether the server has parsed it.
+    var awaitedParse: (statement: PreparedStatement, wait: UInt64)?
     /// The next Bind forwarded has been answered already.
     var absorbsNextBind = false
 
@@ -142,11 +148,15 @@ final class ClientSession {
     var isDraining = false
     /// Terminate has come; the session ends when its last reply is out.
     var isTerminating = false
+    /// What the client is told then, where it was not Terminate that came.
+    private var violation: PostgresError?
     /// Called once, when the session has ended.
     var onClose: (() -> Void)?
 
     static let inputPauseLimit = 64 * 1024
-    static let collectionLimit = 256 * 1024
+    /// A segment that may yet be answered from memory is kept back for as long as it is short.
+    static let collectionLimit = 64 * 1024
+    static let outboxLimit = 256 * 1024
     static let collectionCount = 256
     static let statementLimit = 65_536
     /// How long a miss waits for another session's execution before it runs by itself.
@@ -284,8 +294,10 @@ final class ClientSession {
                 try handle(frame)
             }
         } catch {
-            fail(error)
-            return
+            guard defersViolation(error) else {
+                fail(error)
+                return
+            }
         }
         flushUpstream()
         output.flush()
@@ -300,7 +312,7 @@ final class ClientSession {
             return frame
         }
         if let frame = replay.popFirst() { return frame }
-        return try MessageFraming.next(in: &input, limit: services.messageLimit)
+        return try MessageFraming.nextFromFrontend(in: &input, limit: services.messageLimit)
     }
 
     private func handle(_ frame: MessageFrame) throws(PostgresError) {
@@ -386,8 +398,28 @@ final class ClientSession {
         if !isClosed { _ = suspend(.output, holding: nil) }
     }
 
+    /// Whether `error`, a mistake of the client's, is told only after the answers to what it asked
+    /// for before, as a server does that reads one message after another.
+    private func defersViolation(_ error: PostgresError) -> Bool {
+        guard error.sqlState == .protocolViolation, !ledger.segments.isEmpty, !isTerminating,
+            !isClosed
+        else { return false }
+        violation = error
+        terminateReceived()
+        return true
+    }
+
     func endIfTerminated() {
-        if isTerminating, ledger.segments.isEmpty { end() }
+        guard isTerminating else { return }
+        if ledger.segments.isEmpty {
+            if let violation { fail(violation) } else { end() }
+        } else if ledger.isCopyingIn {
+            // COPY waits for data: the server takes this for a mistake, gives up and closes.
+            var terminate = ByteBuffer()
+            terminate.writeTerminate()
+            sendUpstream(terminate)
+            flushUpstream()
+        }
     }
 
     /// Ends the session with an error that the client is told.
@@ -455,9 +487,16 @@ final class ClientSession {
     static let shutdown = PostgresError(
         .adminShutdown, "terminating connection due to administrator command", severity: .fatal)
 
-    /// A CancelRequest for this session has arrived.
-    func cancelRequested() {
-        guard !isClosed else { return }
+    /// A CancelRequest for this session has arrived; `then` is called when it has been dealt with.
+    func cancelRequested(_ then: @escaping () -> Void) {
+        guard let link = cancelWaiting() else { return then() }
+        link.cancelRunningStatement()
+        link.afterCancels(then)
+    }
+
+    /// Cancels what waits here; the link where something is to be cancelled in the server instead.
+    private func cancelWaiting() -> (any UpstreamLink)? {
+        guard !isClosed else { return nil }
         if wait == .flight, ledger.isEmpty {
             // Nothing has been sent upstream: the statement ends here. With earlier replies owed it
             // is not the one that runs, and its error would overtake them.
@@ -473,8 +512,9 @@ final class ClientSession {
                 cancelsNext = true
             }
         } else if !ledger.isEmpty {
-            link?.cancelRunningStatement()
+            return link
         }
+        return nil
     }
 
     /// Answers a statement that waits for a connection with an error, and goes on; ends the session

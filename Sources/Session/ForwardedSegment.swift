@@ -45,6 +45,8 @@ final class ForwardedSegment {
     var replay: Replay?
     /// What completed statements do to the session, in order.
     private(set) var confirmedEffects: [SessionEffect] = []
+    /// The unnamed statement that its simple Query destroys, to be had again if that is skipped.
+    var destroyedStatement: PreparedStatement?
     /// For the answer to a probe of the session's settings.
     var probe: ProbedSettings?
 

@@ -34,6 +34,9 @@ final class PreparedStatement {
     /// False where the upstream has parsed it with other settings than the client's Parse met: what
     /// it answers is then not stored.
     var isFaithful = true
+    /// The segment with which a Parse of the proxy's own was sent, until the server has answered
+    /// it: an error earlier in that segment makes the server skip it.
+    var unconfirmedIn: ForwardedSegment?
     /// What an earlier statement of the same name was, to be restored if this Parse fails.
     var replaced: PreparedStatement?
     /// What it is on shared connections, as of the last use, and the settings that it was parsed with.

@@ -64,6 +64,11 @@ struct ReplyLedger {
 
     fileprivate var owed: Deque<Item> = []
     private(set) var isCopyingIn = false
+    /// COPY data has been sent, and not its end.
+    private var hasOpenCopyData = false
+    /// Something else was sent in between. Should the COPY fail, it cannot be told whether the
+    /// server has read that before (and ignored it) or after (and answers it).
+    private var isDoubtful = false
     /// The server has reported an error and ignores everything until a Sync not yet sent.
     private(set) var isSkippingToSync = false
     /// Segments whose Sync the server has ignored because COPY IN was running: what they began is
@@ -83,6 +88,7 @@ struct ReplyLedger {
     /// Notes that a message has been sent. Returns false where the server will ignore it.
     @discardableResult
     mutating func owe(_ item: Item) -> Bool {
+        if hasOpenCopyData { isDoubtful = true }
         if case .sync = item {
             if isCopyingIn { return false }
             isSkippingToSync = false
@@ -143,8 +149,14 @@ struct ReplyLedger {
         }
     }
 
+    /// Notes that COPY data has been sent.
+    mutating func copyDataSent() {
+        if !owed.isEmpty { hasOpenCopyData = true }
+    }
+
     /// Notes that the client has ended its COPY data.
     mutating func copyEnded() {
+        hasOpenCopyData = false
         if isCopyingIn {
             isCopyingIn = false
         } else if !owed.isEmpty {
@@ -204,6 +216,7 @@ struct ReplyLedger {
     mutating func received(_ tag: UInt8) -> Meaning {
         switch tag {
         case BackendTag.dataRow:
+            while case .copyEnd = owed.first { owed.removeFirst() }
             return dataRow()
         case BackendTag.noticeResponse, BackendTag.notificationResponse,
             BackendTag.parameterStatus:
@@ -326,6 +339,7 @@ struct ReplyLedger {
     }
 
     private mutating func errorResponse() -> Meaning {
+        if isDoubtful, isCopyingIn || !heldOver.isEmpty { return .unexpected }
         isCopyingIn = false
         while case .copyEnd = owed.first { owed.removeFirst() }
         guard let first = owed.first else { return .farewell }
@@ -346,6 +360,10 @@ struct ReplyLedger {
     /// Drops what the server skips after an error, up to the Sync that ends the segment.
     private mutating func skipToSync() -> [PreparedStatement] {
         var undone: [PreparedStatement] = []
+        if case .parse(let statement, false) = owed.first, statement.name.isEmpty {
+            // It has destroyed the one before it, and then failed.
+            statement.replaced = nil
+        }
         skipping: while let item = owed.first {
             switch item {
             case .parse(let statement, let absorbed):
@@ -353,6 +371,7 @@ struct ReplyLedger {
                     // The client's own Parse was answered: the statement stays, and is sent again.
                     statement.upstreamState = .notPrepared
                     unprepared.append(statement)
+                    statement.unconfirmedIn = nil
                 } else {
                     undone.append(statement)
                 }
@@ -362,7 +381,8 @@ struct ReplyLedger {
                 undone.append(statement)
             case .absorbedClose(let digest?):
                 unclosed.append(digest)
-            case .absorbedClose(nil), .absorbedParse, .closeAnswered, .passedParse, .bind, .absorbedBind, .describeStatement, .close, .copyEnd:
+            case .absorbedClose(nil), .absorbedParse, .closeAnswered, .passedParse, .bind,
+                .absorbedBind, .describeStatement, .close, .copyEnd:
                 break
             case .sync(let segment):
                 segment.failed()
@@ -389,6 +409,10 @@ struct ReplyLedger {
             isCopyingIn = false
             // Sent before this ReadyForQuery: of a COPY that is over.
             while case .copyEnd = owed.first { owed.removeFirst() }
+            if owed.isEmpty {
+                hasOpenCopyData = false
+                isDoubtful = false
+            }
             return .ready(segment)
         default:
             // A COPY that failed before the server had read the Sync taken for ignored.

@@ -25,6 +25,8 @@ package protocol Upstream: Sendable {
 
     /// The connections that client sessions share; nil where each has one of its own.
     var pools: LinkPools? { get }
+    /// Whether links can be made for replication connections.
+    var carriesReplication: Bool { get }
 
     /// Starts connecting one link for a client session. Returns at once; what happens is told to
     /// `delegate`, on `eventLoop`. Call on `eventLoop`.
@@ -56,6 +58,8 @@ extension Upstream {
     package func noteSession(_ startup: SessionStartup) {}
     package func leave(database: String) {}
 
+    package var carriesReplication: Bool { false }
+
     /// Waits with `waitUntilEnded`, in a task of its own.
     package func whenEnded(
         _ key: BackendKey?, database: String, _ then: @escaping @Sendable () -> Void
@@ -78,6 +82,8 @@ package struct SessionStartup: Hashable, Sendable {
     package var database: String
     /// All other parameters in order of arrival (`options`, `application_name`, `client_encoding` …).
     package var parameters: [Parameter]
+    /// nil for an ordinary session.
+    package var replication: ReplicationMode?
 
     package struct Parameter: Hashable, Sendable {
         package var name: String
@@ -88,10 +94,14 @@ package struct SessionStartup: Hashable, Sendable {
         }
     }
 
-    package init(user: String, database: String, parameters: [Parameter]) {
+    package init(
+        user: String, database: String, parameters: [Parameter],
+        replication: ReplicationMode? = nil
+    ) {
         self.user = user
         self.database = database
         self.parameters = parameters
+        self.replication = replication
     }
 }
 

@@ -115,7 +115,7 @@ def test_a_newer_minor_protocol_and_unknown_options_are_negotiated(mynah):
     offered = [body for tag, body in replies if tag == b"v"]
     assert len(offered) == 1
     minor, count = struct.unpack_from("!II", offered[0])
-    assert minor & 0xFFFF == 0 and count == 1 and b"_pq_.nothing\0" in offered[0]
+    assert minor & 0xFFFF == 2 and count == 1 and b"_pq_.nothing\0" in offered[0]
     assert client.value(COUNT) == b"16"
     client.close()
 

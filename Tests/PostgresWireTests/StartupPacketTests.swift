@@ -28,6 +28,9 @@ struct StartupPacketTests {
         try expectExact(buffer { $0.writeSSLRequest() }, is: .sslRequest)
         let key = BackendKey(processID: 4711, secret: -3)
         try expectExact(buffer { $0.writeCancelRequest(key) }, is: .cancel(key))
+        let long = BackendKey(processID: 1, secret: (0..<32).map { UInt8($0) })
+        try expectExact(buffer { $0.writeCancelRequest(long) }, is: .cancel(long))
+        #expect(long.hasSecret(of: long) && !long.hasSecret(of: key))
         let gss = buffer {
             $0.writeInteger(Int32(8))
             $0.writeInteger(UInt32(80_877_104))
@@ -88,12 +91,14 @@ struct StartupPacketTests {
         #expect(buffer { Self.startup.writeNegotiation(to: &$0) }.readableBytes == 0)
         var newer = Self.startup
         newer.minorVersion = 2
+        #expect(!newer.needsNegotiation)
+        newer.minorVersion = 9999
         newer.parameters.append(.init(name: "_pq_.compression", value: "on"))
         var reply = buffer { newer.writeNegotiation(to: &$0) }
         let frame = try #require(try MessageFraming.next(in: &reply, limit: 1024))
         #expect(frame.tag == BackendTag.negotiateProtocolVersion)
         let expected = buffer {
-            $0.writeInteger(UInt32(196_608))
+            $0.writeInteger(UInt32(196_610))
             $0.writeInteger(Int32(1))
             $0.writeString("_pq_.compression\0")
         }

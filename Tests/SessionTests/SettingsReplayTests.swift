@@ -6,6 +6,11 @@ import Upstream
 
 @Suite("The settings that a session takes along")
 struct SettingsReplayTests {
+    /// For expressions that change something, which the macro does not take.
+    private func check(_ holds: Bool, at location: SourceLocation = #_sourceLocation) {
+        #expect(holds, sourceLocation: location)
+    }
+
     private func replay(applicationName: String? = nil) -> SettingsReplay {
         SettingsReplay(
             startup: SessionStartup(
@@ -16,58 +21,58 @@ struct SettingsReplayTests {
     @Test("A committed SET is taken along, a rolled-back one is not")
     func commit() {
         var replay = replay()
-        #expect(replay.confirmed(.set(name: "work_mem", value: "1MB")))
+        check(replay.confirmed(.set(name: "work_mem", value: "1MB")))
         #expect(replay.committed["work_mem"] == nil)
-        #expect(replay.transactionEnded(committed: true))
+        check(replay.transactionEnded(committed: true))
         #expect(replay.committed["work_mem"] == .text("1MB"))
-        #expect(replay.confirmed(.set(name: "work_mem", value: "2MB")))
-        #expect(replay.transactionEnded(committed: false))
+        check(replay.confirmed(.set(name: "work_mem", value: "2MB")))
+        check(replay.transactionEnded(committed: false))
         #expect(replay.committed["work_mem"] == .text("1MB"))
     }
 
     @Test("SET LOCAL leaves nothing but the existence of a name with a dot")
     func local() {
         var replay = replay()
-        #expect(replay.confirmed(.setLocal(name: "work_mem", value: "1MB")))
-        #expect(replay.confirmed(.setLocal(name: "app.tenant", value: nil)))
-        #expect(replay.transactionEnded(committed: true))
+        check(replay.confirmed(.setLocal(name: "work_mem", value: "1MB")))
+        check(replay.confirmed(.setLocal(name: "app.tenant", value: nil)))
+        check(replay.transactionEnded(committed: true))
         #expect(replay.committed.values == ["app.tenant": .login])
     }
 
     @Test("A name with a dot exists also after ROLLBACK and after a SET that failed")
     func existence() {
         var replay = replay()
-        #expect(replay.confirmed(.set(name: "app.one", value: "1")))
+        check(replay.confirmed(.set(name: "app.one", value: "1")))
         replay.failed(.set(name: "app.two", value: "2"))
-        #expect(replay.transactionEnded(committed: false))
+        check(replay.transactionEnded(committed: false))
         #expect(replay.committed.values == ["app.one": .login, "app.two": .login])
     }
 
     @Test("Where it is not known what holds, it says so")
     func uncertainty() {
         var replay = replay()
-        #expect(replay.confirmed(.set(name: "work_mem", value: "1MB")))
-        #expect(!replay.transactionEnded(committed: nil))
-        #expect(replay.confirmed(.set(name: "work_mem", value: "1MB")))
+        check(replay.confirmed(.set(name: "work_mem", value: "1MB")))
+        check(!replay.transactionEnded(committed: nil))
+        check(replay.confirmed(.set(name: "work_mem", value: "1MB")))
         replay.rolledBackToSavepoint()
-        #expect(!replay.transactionEnded(committed: true))
-        #expect(!replay.confirmed(.set(name: "session_authorization", value: "x")))
-        #expect(!replay.confirmed(.set(name: "work_mem", value: "é")))
-        #expect(!replay.confirmed(.unknown))
+        check(!replay.transactionEnded(committed: true))
+        check(!replay.confirmed(.set(name: "session_authorization", value: "x")))
+        check(!replay.confirmed(.set(name: "work_mem", value: "é")))
+        check(!replay.confirmed(.unknown))
     }
 
     @Test("RESET ALL and DISCARD ALL give back the application's name of the startup")
     func applicationName() {
         var replay = replay(applicationName: "app é")
         #expect(replay.committed["application_name"] == .text("app ??"))
-        #expect(replay.confirmed(.set(name: "application_name", value: "other")))
-        #expect(replay.confirmed(.set(name: "role", value: "r")))
-        #expect(replay.confirmed(.resetAll))
-        #expect(replay.transactionEnded(committed: true))
+        check(replay.confirmed(.set(name: "application_name", value: "other")))
+        check(replay.confirmed(.set(name: "role", value: "r")))
+        check(replay.confirmed(.resetAll))
+        check(replay.transactionEnded(committed: true))
         #expect(replay.committed["application_name"] == .text("app ??"))
         #expect(replay.committed["role"] == .text("r"), "RESET ALL leaves the role alone")
-        #expect(replay.confirmed(.discardAll))
-        #expect(replay.transactionEnded(committed: true))
+        check(replay.confirmed(.discardAll))
+        check(replay.transactionEnded(committed: true))
         #expect(replay.committed["role"] == nil)
     }
 }

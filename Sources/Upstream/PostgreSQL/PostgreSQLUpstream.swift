@@ -59,14 +59,19 @@ package final class PostgreSQLUpstream: Upstream {
 
     package var analyzer: any StatementAnalyzer { postgreSQLAnalyzer }
 
+    package var carriesReplication: Bool { true }
+
     package var settingsProbe: String? { SettingsProbe.query }
 
     package func makeLink(
         startup: SessionStartup, eventLoop: any EventLoop, delegate: any UpstreamLinkDelegate
     ) -> any UpstreamLink {
-        postgreSQLAnalyzer.noteUser(startup.user, database: startup.database)
+        if startup.replication != .physical {
+            postgreSQLAnalyzer.noteUser(startup.user, database: startup.database)
+        }
         return links.makeLink(
-            startup: startup, eventLoop: eventLoop, delegate: delegate, probeSettings: true)
+            startup: startup, eventLoop: eventLoop, delegate: delegate,
+            probeSettings: startup.replication == nil)
     }
 
     package func checkReachable() async throws {

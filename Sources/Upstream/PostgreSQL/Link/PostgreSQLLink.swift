@@ -46,7 +46,7 @@ package final class PostgreSQLLink: UpstreamLink {
     private var looksIdle = true
     private var backendKey: BackendKey?
     private var cancelsUnderWay = 0
-    private var awaitingCancels: (() -> Void)?
+    private var awaitingCancels: [() -> Void] = []
 
     private var address: PostgreSQLAddress { settings.hosts[hostIndex] }
 
@@ -118,14 +118,15 @@ package final class PostgreSQLLink: UpstreamLink {
     /// that has not been told by then never will be.
     private func cancelEnded() {
         cancelsUnderWay -= 1
-        guard cancelsUnderWay == 0, let then = awaitingCancels else { return }
-        awaitingCancels = nil
-        then()
+        guard cancelsUnderWay == 0 else { return }
+        let waiting = awaitingCancels
+        awaitingCancels = []
+        for then in waiting { then() }
     }
 
     package func afterCancels(_ then: @escaping () -> Void) {
         eventLoop.assertInEventLoop()
-        if cancelsUnderWay == 0 { then() } else { awaitingCancels = then }
+        if cancelsUnderWay == 0 { then() } else { awaitingCancels.append(then) }
     }
 
     package func close() {

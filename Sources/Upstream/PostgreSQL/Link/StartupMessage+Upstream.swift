@@ -14,6 +14,9 @@ extension StartupMessage {
         {
             parameters.append(Parameter(name: parameter.name, value: parameter.value))
         }
+        if let replication = startup.replication {
+            parameters.append(Parameter(name: "replication", value: replication.parameter))
+        }
         for added in settings.parameters {
             guard let index = parameters.lastIndex(where: { $0.name == added.name }) else {
                 parameters.append(Parameter(name: added.name, value: added.value))

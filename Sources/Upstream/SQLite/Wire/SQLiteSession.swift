@@ -187,9 +187,12 @@ final class SQLiteSession: @unchecked Sendable {
         case FrontendTag.describe: try describe(DescribeMessage(decoding: frame.body))
         case FrontendTag.execute: try execute(ExecuteMessage(decoding: frame.body))
         case FrontendTag.close: try close(CloseMessage(decoding: frame.body))
-        case FrontendTag.flush: flush()
+        case FrontendTag.flush:
+            try Self.requireEmpty(frame)
+            flush()
         case FrontendTag.sync:
             skipsToSync = false
+            try Self.requireEmpty(frame)
             try endImplicitTransaction()
             readyForQuery()
         case FrontendTag.copyData, FrontendTag.copyDone, FrontendTag.copyFail:
@@ -201,6 +204,12 @@ final class SQLiteSession: @unchecked Sendable {
                 hint: "Use SELECT.")
         default:
             throw PostgresError(.protocolViolation, "invalid frontend message type \(frame.tag)")
+        }
+    }
+
+    private static func requireEmpty(_ frame: MessageFrame) throws {
+        guard frame.isEmpty else {
+            throw PostgresError(.protocolViolation, "invalid message format")
         }
     }
 

@@ -4,6 +4,11 @@ import Testing
 
 @Suite("The bookkeeping of a pool")
 struct LinkPoolStateTests {
+    /// For expressions that change something, which the macro does not take.
+    private func check(_ holds: Bool, at location: SourceLocation = #_sourceLocation) {
+        #expect(holds, sourceLocation: location)
+    }
+
     final class Link: PoolableLink {
         let loop: Int
         let login: Int
@@ -62,7 +67,7 @@ struct LinkPoolStateTests {
     func firstDemand() {
         var state = State(size: 1)
         let demand = Demand()
-        #expect(begins(state.request(demand, now: 0)))
+        check(begins(state.request(demand, now: 0)))
         let link = Link()
         guard case .lend(let found, to: let served) = state.connected(link, now: 1) else {
             Issue.record("nobody was served")
@@ -78,11 +83,11 @@ struct LinkPoolStateTests {
         let set = Link()
         set.settings.set("timezone", to: "UTC")
         var state = idleState(size: 2, set, plain)
-        #expect(lent(state.request(Demand(), now: 0)) === plain)
+        check(lent(state.request(Demand(), now: 0)) === plain)
         _ = state.returned(plain, now: 0)
         let demand = Demand()
         demand.settings = set.settings
-        #expect(lent(state.request(demand, now: 0)) === set)
+        check(lent(state.request(demand, now: 0)) === set)
     }
 
     @Test("A connection on which a custom name exists serves only those for whom it exists")
@@ -101,7 +106,7 @@ struct LinkPoolStateTests {
     @Test("Startup parameters are part of what a connection is")
     func logins() {
         var state = idleState(size: 2, Link(login: 0))
-        #expect(begins(state.request(Demand(login: 1), now: 0)))
+        check(begins(state.request(Demand(login: 1), now: 0)))
         guard case .keepIdle = state.connected(Link(login: 0), now: 0) else { return }
         #expect(state.waiting.count == 1)
     }
@@ -110,9 +115,9 @@ struct LinkPoolStateTests {
     func order() {
         let link = Link()
         var state = idleState(size: 1, link)
-        #expect(lent(state.request(Demand(), now: 0)) === link)
+        check(lent(state.request(Demand(), now: 0)) === link)
         let demands = [Demand(), Demand(), Demand()]
-        for demand in demands { #expect(waits(state.request(demand, now: 0))) }
+        for demand in demands { check(waits(state.request(demand, now: 0))) }
         for demand in demands {
             guard case .lend(_, to: let served) = state.returned(link, now: 1) else {
                 Issue.record("nobody was served")
@@ -152,11 +157,11 @@ struct LinkPoolStateTests {
         var state = idleState(size: 3, Link())
         _ = state.request(Demand(), now: 0)
         let waiting = Demand()
-        #expect(begins(state.request(waiting, now: 0)))
-        #expect(state.connectFailed(login: 0, isServerFull: true) == nil)
+        check(begins(state.request(waiting, now: 0)))
+        check(state.connectFailed(login: 0, isServerFull: true) == nil)
         #expect(state.waiting.count == 1)
-        #expect(state.demandToConnect() === waiting)
-        #expect(state.connectFailed(login: 0, isServerFull: false) === waiting)
+        check(state.demandToConnect() === waiting)
+        check(state.connectFailed(login: 0, isServerFull: false) === waiting)
         #expect(state.waiting.isEmpty && state.connecting == 0)
     }
 
@@ -170,7 +175,7 @@ struct LinkPoolStateTests {
         #expect(gone.count == 1 && gone[0] === old)
         let idle = state.expire(now: 100, lifetime: nil, idleTimeout: 100, keeping: 1)
         #expect(idle.count == 1 && state.idle.count == 1)
-        #expect(state.refill(to: 2) == 1)
+        check(state.refill(to: 2) == 1)
         #expect(state.connecting == 1)
     }
 
