@@ -36,12 +36,18 @@ package protocol Upstream: Sendable {
     func whenEnded(
         _ key: BackendKey?, database: String, _ then: @escaping @Sendable () -> Void)
 
+    /// Reads the certificates of its connections anew. What was in use stays so where that throws
+    /// what an operator should read.
+    func reloadCertificates() throws
+
     /// Ends threads and connections of its own. Called once, after the last link has closed.
     func shutDown() async
 }
 
 extension Upstream {
     package var commitWatch: CommitWatch? { nil }
+
+    package func reloadCertificates() throws {}
 
     /// Waits with `waitUntilEnded`, in a task of its own.
     package func whenEnded(

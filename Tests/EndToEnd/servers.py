@@ -146,6 +146,10 @@ class PostgresServer:
         finally:
             connection.close()
 
+    def promote(self) -> None:
+        """Makes a standby a primary."""
+        self._run("pg_ctl", "promote", "-D", str(self.data), "-w")
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT is PostgreSQL's fast shutdown, SIGQUIT the immediate one."""
         if self.process and self.process.poll() is None:
@@ -173,6 +177,7 @@ class MynahServer:
         listen: dict[str, object] | None = None,
         sqlite: dict[str, object] | None = None,
         log: dict[str, object] | None = None,
+        tls: dict[str, object] | None = None,
         environment: dict[str, str] | None = None,
     ):
         self.environment = environment or {}
@@ -190,6 +195,7 @@ class MynahServer:
             **(listen or {}),
         }
         self.log_settings = log or {}
+        self.tls = tls or {}
         self.process: subprocess.Popen | None = None
 
     @property
@@ -205,6 +211,8 @@ class MynahServer:
 
     def configuration_text(self) -> str:
         lines = ["[listen]", *toml(self.listen), "", "[upstream]", *toml({"url": self.upstream})]
+        if self.tls:
+            lines += ["", "[tls]", *toml(self.tls)]
         if self.sqlite:
             lines += ["", "[sqlite]", *toml(self.sqlite)]
         lines += ["", "[cache]", *toml(self.cache)]
