@@ -49,6 +49,7 @@ extension ProxyConfiguration {
         let cache = document.reader(for: .cache)
         return ProxyConfiguration(
             listen: try Listen(document.reader(for: .listen)),
+            tls: try TLS(document.reader(for: .tls), directory: directory),
             upstream: try Upstream(document.reader(for: .upstream), directory: directory),
             sqlite: try SQLite(document.reader(for: .sqlite)),
             cache: try Cache(cache),

@@ -23,6 +23,12 @@ extension ProxyServer {
         try await group.shutdownGracefully()
     }
 
+    /// Reads the files that the configuration names besides itself. Throws `StartError` for the
+    /// first that cannot be used.
+    package static func checkFiles(_ configuration: ProxyConfiguration) throws {
+        _ = try ClientEncryption.Offer(configuration.tls)
+    }
+
     private static func tryListening(
         _ configuration: ProxyConfiguration, on group: MultiThreadedEventLoopGroup
     ) async throws {

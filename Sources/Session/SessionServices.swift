@@ -8,7 +8,7 @@ import Upstream
 
 /// What all sessions share. One per process; everything in it is thread-safe.
 package final class SessionServices: Sendable {
-    let upstream: any Upstream
+    package let upstream: any Upstream
     /// Asked for every answer from memory, hence not through `upstream`.
     let commitWatch: CommitWatch?
     let cache: ReplyCache
@@ -18,6 +18,8 @@ package final class SessionServices: Sendable {
     let identities: SessionIdentityTable
     let greetings: GreetingTable
     let cancellations: CancellationRegistry
+    /// TLS for clients; off until something is offered.
+    package let encryption = ClientEncryption()
     let metrics: ProxyMetrics
     let logger: Logger
     /// False where the cache was off when the process started: nothing is analysed then, and every
