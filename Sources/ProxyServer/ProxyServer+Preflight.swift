@@ -27,6 +27,13 @@ extension ProxyServer {
     /// first that cannot be used.
     package static func checkFiles(_ configuration: ProxyConfiguration) throws {
         _ = try ClientEncryption.Offer(configuration.tls)
+        guard case .postgresql(let url) = configuration.upstream.database else { return }
+        do {
+            let settings = try PostgreSQLUpstreamSettings(connectionString: url.text)
+            _ = try PostgreSQLLinkFactory(settings: settings)
+        } catch {
+            throw StartError(key: "upstream.url", problem: "\(error)")
+        }
     }
 
     private static func tryListening(

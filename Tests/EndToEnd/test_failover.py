@@ -8,6 +8,7 @@ import psycopg
 import psycopg.errors
 import pytest
 
+from caching import warm
 from servers import MynahServer, PostgresServer, wait_until
 
 
@@ -99,6 +100,31 @@ def test_prefer_standby_takes_a_primary_where_there_is_no_other(lasting_pair, ow
         f"postgresql://postgres@127.0.0.1:{port}/?target_session_attrs=prefer-standby").start()
     with connect(mynah) as connection:
         assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+
+
+def test_what_only_the_lost_primary_knew_is_forgotten(pair, own_mynah):
+    """Without synchronous replication a failover may lose commits; the cache must not keep them."""
+    primary, standby = pair.primary, pair.standby
+    primary.run("ALTER SYSTEM SET synchronous_standby_names = ''", "postgres")
+    primary.run("SELECT pg_reload_conf()", "postgres")
+    standby.run("ALTER SYSTEM SET primary_conninfo = ''", "postgres")
+    standby.run("SELECT pg_reload_conf()", "postgres")
+    wait_until(
+        lambda: primary.run("SELECT count(*) FROM pg_stat_replication") == [(0,)],
+        "nothing is replicated any more")
+    mynah = own_mynah(pair.url("read-write")).start()
+    read = "SELECT v FROM counter WHERE id = 1"
+    with connect(mynah) as connection:
+        connection.execute("UPDATE counter SET v = 99 WHERE id = 1")
+        assert warm(mynah, lambda: connection.execute(read).fetchone()) == (99,)
+    primary.stop(signal.SIGQUIT)
+    standby.promote()
+    with connect(mynah) as connection:
+        # As soon as one statement has been answered by the new primary, none is by the old one's.
+        wait_until(lambda: standby.run("SELECT pg_is_in_recovery()") == [(False,)], "promotion")
+        assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+        assert connection.execute(read).fetchone() == (0,)
+        assert warm(mynah, lambda: connection.execute(read).fetchone()) == (0,)
 
 
 class Readers:

@@ -247,7 +247,7 @@ class TestRequired:
         finally:
             server.remove()
 
-    def test_metrics_and_a_new_minimum_version(self, postgres, good):
+    def test_the_oldest_version_is_what_is_configured(self, postgres, good):
         server = MynahServer(postgres.url(), tls=options(good, min_version="1.3"))
         try:
             server.start()
@@ -414,6 +414,67 @@ class TestNegotiation:
         direct = RawSession(cached_postgres.port)
         direct.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         assert wire.tags(direct.until_end()) == "E"
+
+
+def test_libpq_begins_with_tls_and_cancels_over_it(allowing, authority):
+    """sslnegotiation=direct and PQcancelStart, which libpq has from version 17 on."""
+    assert psycopg.pq.version() >= 170000, "psycopg-binary comes with a newer libpq"
+    with allowing.counting() as delta:
+        with psycopg.connect(
+            host="localhost", port=allowing.port, user="postgres", dbname="flights",
+            sslmode="verify-full", sslrootcert=str(authority.file), sslnegotiation="direct",
+        ) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+            outcome = []
+
+            def sleep():
+                try:
+                    connection.execute("SELECT pg_sleep(60), 'cancelled by libpq'")
+                except psycopg.Error as error:
+                    outcome.append(error.sqlstate)
+
+            thread = threading.Thread(target=sleep)
+            thread.start()
+            with RawSession.connect(allowing.port) as watcher:
+                wait_until(
+                    lambda: watcher.value(
+                        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
+                        "AND query LIKE '%cancelled by' || ' libpq%'") == b"1",
+                    "the statement runs",
+                )
+            connection.cancel_safe(timeout=20)
+            thread.join(20)
+            assert outcome == ["57014"]
+    assert delta.of("mynah_tls_handshakes_total") == 2
+
+
+def test_a_slow_reader_is_waited_for_in_bounded_memory(allowing, context):
+    session = encrypted(allowing.port, context)
+    session.start({"user": "postgres", "database": "flights"})
+    before = allowing.resident_bytes()
+    rows, width = 3000, 100_000
+    session.send(wire.query(f"SELECT repeat('y', {width}), n FROM generate_series(1, {rows}) n"))
+    with RawSession.connect(allowing.port) as watcher:
+        # The server cannot send on: everything between it and the reader is full.
+        wait_until(
+            lambda: watcher.value(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite'") == b"1",
+            "the server waits for the reader")
+    assert allowing.resident_bytes() - before < 64 << 20
+    replies = session.until_ready()
+    assert sum(len(row[0]) for row in wire.data_rows(replies)) == rows * width
+    session.close()
+
+
+def test_a_stream_cut_without_goodbye_ends_the_session_alone(allowing, context):
+    before = allowing.metrics().total("mynah_client_connections")
+    for _ in range(20):
+        session = encrypted(allowing.port, context)
+        session.start({"user": "postgres", "database": "flights"})
+        session.socket.shutdown(socket.SHUT_RDWR)
+        session.close()
+    wait_until(
+        lambda: allowing.metrics().total("mynah_client_connections") <= before, "all are closed")
 
 
 def test_cancel_requests_over_tls(allowing, context):

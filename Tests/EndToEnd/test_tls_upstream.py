@@ -261,9 +261,9 @@ class TestChannelBinding:
 
 
 class Scripted:
-    """A server on loopback that says fixed bytes to each connection's first packet."""
+    """A server on loopback that says fixed bytes to each connection's first packet, and its second."""
 
-    def __init__(self, answer: bytes):
+    def __init__(self, answer: bytes, then: bytes = b""):
         outer = self
         self.heard: list[bytes] = []
 
@@ -275,6 +275,7 @@ class Scripted:
                     self.request.sendall(answer)
                     while data := self.request.recv(4096):
                         outer.heard.append(data)
+                        self.request.sendall(then)
                 except OSError:
                     pass
 
@@ -309,6 +310,19 @@ class TestHostileServers:
                 is_encrypted(mynah)
             assert words in str(refusal.value)
             assert "555-0199" not in str(refusal.value) + mynah.log()
+            assert not any(b"flights" in heard for heard in hostile.heard)
+
+    @pytest.mark.parametrize("garbage", [
+        b"\0" * 100, b"\x16\x03\x03\xff\xff" + b"\xff" * 300, b"\x15\x03\x03\x00\x02\x02\x28",
+        wire.message(b"R", struct.pack("!I", 0)) + wire.message(b"Z", b"I"),
+    ])
+    def test_garbage_in_the_handshake_is_an_error(self, through, garbage):
+        with Scripted(b"S", then=garbage) as hostile:
+            for mode in ("prefer", "require"):
+                mynah = through(url(hostile.port, sslmode=mode))
+                with pytest.raises(psycopg.OperationalError, match="TLS handshake failed"):
+                    is_encrypted(mynah)
+            # Nothing was tried in plain text instead.
             assert not any(b"flights" in heard for heard in hostile.heard)
 
     def test_a_server_that_stops_in_the_handshake_is_given_up(self, through):
