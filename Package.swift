@@ -3,6 +3,8 @@ import PackageDescription
 
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioTLS: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let lifecycle: Target.Dependency = .product(
     name: "ServiceLifecycle", package: "swift-service-lifecycle")
@@ -19,7 +21,9 @@ let package = Package(
     products: [.executable(name: "mynah", targets: ["mynah"])],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -45,6 +49,7 @@ let package = Package(
                 nioCore,
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
+                .product(name: "SwiftASN1", package: "swift-asn1"),
             ], swiftSettings: dataPlane),
         .target(name: "SQLAnalysis", dependencies: ["CPgQuery", "Telemetry", "Mutants"]),
         .target(
@@ -62,7 +67,7 @@ let package = Package(
             name: "Upstream",
             dependencies: [
                 "CLibPQ", "CSQLite", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry",
-                nioCore, nioPosix, logging,
+                nioCore, nioPosix, nioTLS, nioSSL, logging,
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ], swiftSettings: dataPlane),
@@ -72,7 +77,7 @@ let package = Package(
             name: "Session",
             dependencies: [
                 "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry", "Mutants",
-                nioCore, logging,
+                nioCore, nioTLS, nioSSL, logging,
                 .product(name: "DequeModule", package: "swift-collections"),
             ], swiftSettings: dataPlane),
 
@@ -89,8 +94,8 @@ let package = Package(
             name: "ProxyServer",
             dependencies: [
                 "CLibPQ", "Session", "Operations", "Upstream", "PostgresWire",
-                "ProxyConfiguration", "ResultCache", "Telemetry", nioCore, nioPosix, logging,
-                lifecycle,
+                "ProxyConfiguration", "ResultCache", "Telemetry", nioCore, nioPosix, nioSSL,
+                logging, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
         .executableTarget(
@@ -114,7 +119,7 @@ let package = Package(
             dependencies: [
                 "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry", "CSQLite",
                 "CLibPQ",
-                nioCore, nioPosix, logging,
+                nioCore, nioPosix, nioSSL, logging,
             ]),
         .testTarget(
             name: "SessionTests",

@@ -8,21 +8,49 @@ import NIOCore
     import Foundation
 #endif
 
-/// The client's side of SCRAM-SHA-256 without channel binding. RFC 5802, RFC 7677.
+/// The client's side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS. RFC 5802, RFC 7677.
 ///
 /// Passwords are used as their UTF-8 bytes. SASLprep (RFC 4013) leaves ASCII as it is; the server
 /// falls back to the raw bytes for text that SASLprep prohibits. What is not supported is a
 /// password that NFKC or the mapping of non-ASCII spaces would change.
 struct ScramClient: Sendable {
     static let mechanism = "SCRAM-SHA-256"
+    static let bindingMechanism = "SCRAM-SHA-256-PLUS"
 
+    /// What is said about channel binding, ahead of the first message.
+    enum Binding: Hashable, Sendable {
+        /// Not supported here.
+        case none
+        /// Supported here, and not offered by the server, which ends the attempt if it did offer
+        /// it: somebody has then changed its offer on the way.
+        case notOffered
+        case serverEndPoint([UInt8])
+
+        var header: String {
+            switch self {
+            case .none: "n,,"
+            case .notOffered: "y,,"
+            case .serverEndPoint: "p=tls-server-end-point,,"
+            }
+        }
+
+        /// Content of the final message's `c=`.
+        var proofInput: String {
+            var data = Data(header.utf8)
+            if case .serverEndPoint(let hash) = self { data.append(contentsOf: hash) }
+            return data.base64EncodedString()
+        }
+    }
+
+    private let binding: Binding
     private let clientFirstBare: String
     private let nonce: String
     private let password: Secret
 
     /// `nonce` is printable ASCII without a comma, fresh for each authentication.
-    init(password: Secret, nonce: String) {
+    init(password: Secret, nonce: String, binding: Binding = .none) {
         self.password = password
+        self.binding = binding
         self.nonce = nonce
         // The server takes the user from the startup message and ignores the one here.
         clientFirstBare = "n=,r=\(nonce)"
@@ -31,6 +59,7 @@ struct ScramClient: Sendable {
     /// For RFC 7677's example, which names the user.
     init(user: String, password: Secret, nonce: String) {
         self.password = password
+        binding = .none
         self.nonce = nonce
         clientFirstBare = "n=\(user),r=\(nonce)"
     }
@@ -41,8 +70,12 @@ struct ScramClient: Sendable {
         return Data(bytes).base64EncodedString()
     }
 
-    /// Content of SASLInitialResponse; `n,,` says that channel binding is not supported.
-    var clientFirst: String { "n,,\(clientFirstBare)" }
+    var mechanism: String {
+        if case .serverEndPoint = binding { Self.bindingMechanism } else { Self.mechanism }
+    }
+
+    /// Content of SASLInitialResponse.
+    var clientFirst: String { "\(binding.header)\(clientFirstBare)" }
 
     /// Takes the server's first message; what comes back has to be computed off the event loop.
     ///
@@ -78,7 +111,7 @@ struct ScramClient: Sendable {
         }
         return ScramKeyDerivation(
             password: password, salt: Array(salt), iterations: iterations,
-            withoutProof: "c=biws,r=\(combinedNonce)",
+            withoutProof: "c=\(binding.proofInput),r=\(combinedNonce)",
             authMessagePrefix: "\(clientFirstBare),\(message)")
     }
 

@@ -42,15 +42,21 @@ package struct ServerAuthenticationStateMachine: Sendable {
     private var state: State = .awaitingRequest
     private let user: String
     private let password: Secret?
+    private let binding: ChannelBinding
     private let makeNonce: @Sendable () -> String
 
-    package init(user: String, password: Secret?) {
-        self.init(user: user, password: password, makeNonce: ScramClient.makeNonce)
+    package init(user: String, password: Secret?, binding: ChannelBinding = .unavailable) {
+        self.init(
+            user: user, password: password, binding: binding, makeNonce: ScramClient.makeNonce)
     }
 
-    init(user: String, password: Secret?, makeNonce: @escaping @Sendable () -> String) {
+    init(
+        user: String, password: Secret?, binding: ChannelBinding = .unavailable,
+        makeNonce: @escaping @Sendable () -> String
+    ) {
         self.user = user
         self.password = password
+        self.binding = binding
         self.makeNonce = makeNonce
     }
 
@@ -62,6 +68,10 @@ package struct ServerAuthenticationStateMachine: Sendable {
         guard body.readableBytes <= 1 << 16 else { throw Self.outOfOrder }
         var body = body
         let request = try body.readField(Int32.self)
+        if case .awaitingRequest = before, binding.policy == .require, request != Request.sasl {
+            // A server that asks for less, or for nothing, has not proven that it is the one.
+            throw Self.bindingRequired
+        }
         switch (before, request) {
         case (.awaitingRequest, Request.ok), (.awaitingVerdict, Request.ok),
             (.awaitingOkAfterScram, Request.ok):
@@ -123,19 +133,33 @@ package struct ServerAuthenticationStateMachine: Sendable {
             mechanisms.append(mechanism)
         }
         try body.requireEnd()
-        guard mechanisms.contains(ScramClient.mechanism) else {
+        let client = ScramClient(
+            password: try requirePassword(), nonce: makeNonce(),
+            binding: try chooseBinding(mechanisms))
+        guard mechanisms.contains(client.mechanism) else {
             throw PostgresError(
                 .featureNotSupported,
                 "the upstream server offers no supported SASL mechanism", severity: .fatal,
-                hint: "Supported is \(ScramClient.mechanism).")
+                hint: "Supported are \(ScramClient.mechanism) and, over TLS, "
+                    + "\(ScramClient.bindingMechanism).")
         }
-        let client = ScramClient(password: try requirePassword(), nonce: makeNonce())
         state = .awaitingServerFirst(client)
         return .send(
             Self.message {
-                $0.writeSASLInitialResponse(
-                    mechanism: ScramClient.mechanism, data: client.clientFirst)
+                $0.writeSASLInitialResponse(mechanism: client.mechanism, data: client.clientFirst)
             })
+    }
+
+    private func chooseBinding(
+        _ mechanisms: [String]
+    ) throws(PostgresError) -> ScramClient.Binding {
+        let isOffered = mechanisms.contains(ScramClient.bindingMechanism)
+        if binding.policy != .disable, let hash = binding.serverEndPoint {
+            if isOffered { return .serverEndPoint(hash) }
+            if binding.policy == .prefer { return .notOffered }
+        }
+        if binding.policy == .require { throw Self.bindingRequired }
+        return .none
     }
 
     private func requirePassword() throws(PostgresError) -> Secret {
@@ -184,6 +208,15 @@ package struct ServerAuthenticationStateMachine: Sendable {
             severity: .fatal,
             detail: "Asked for: \(method).",
             hint: "Supported are trust, password, md5 and scram-sha-256.")
+    }
+
+    private static var bindingRequired: PostgresError {
+        PostgresError(
+            .invalidAuthorization,
+            "channel binding is required, and the upstream server does not take part in it",
+            severity: .fatal,
+            hint: "It takes TLS, scram-sha-256 in the server's pg_hba.conf, and a certificate "
+                + "whose signature names its hash.")
     }
 
     private static var outOfOrder: PostgresError {

@@ -2,6 +2,11 @@
 package enum ConfigurationKey: String, CaseIterable, Sendable {
     case listenAddress = "listen.address"
     case listenMetrics = "listen.metrics"
+    case tlsMode = "tls.mode"
+    case tlsCertificate = "tls.certificate"
+    case tlsKey = "tls.key"
+    case tlsClientCA = "tls.client_ca"
+    case tlsMinimumVersion = "tls.min_version"
     case upstreamURL = "upstream.url"
     case upstreamConnectTimeout = "upstream.connect_timeout"
     case poolMode = "pool.mode"
@@ -34,7 +39,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
 
     /// A table of the file. `rule` is an array of tables.
     enum Section: String, CaseIterable, Sendable {
-        case listen, upstream, pool, sqlite, cache, limits, log, rule
+        case listen, tls, upstream, pool, sqlite, cache, limits, log, rule
 
         var keys: [ConfigurationKey] {
             ConfigurationKey.allCases.filter { $0.section == self }
@@ -44,6 +49,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     var section: Section {
         switch self {
         case .listenAddress, .listenMetrics: .listen
+        case .tlsMode, .tlsCertificate, .tlsKey, .tlsClientCA, .tlsMinimumVersion: .tls
         case .upstreamURL, .upstreamConnectTimeout: .upstream
         case .poolMode, .poolSize, .poolMinimumIdle, .poolMaximumLifetime, .poolIdleTimeout,
             .poolCheckoutTimeout, .poolClientConnections, .poolPreparedStatements:
@@ -70,7 +76,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     var changesAtRunTime: Bool {
         switch section {
         case .listen, .upstream, .sqlite: false
-        case .cache, .limits, .log, .rule, .pool: true
+        case .tls, .cache, .limits, .log, .rule, .pool: true
         }
     }
 

@@ -40,6 +40,11 @@ extension ProxyConfiguration {
             let texts = listen.addresses.map(\.description)
             return texts.count == 1 ? TOMLText.quoted(texts[0]) : TOMLText.array(texts)
         case .listenMetrics: return TOMLText.quoted(listen.metrics?.description ?? "")
+        case .tlsMode: return TOMLText.quoted(tls.mode.rawValue)
+        case .tlsCertificate: return TOMLText.quoted(tls.certificate ?? "")
+        case .tlsKey: return TOMLText.quoted(tls.key ?? "")
+        case .tlsClientCA: return TOMLText.quoted(tls.clientCA ?? "")
+        case .tlsMinimumVersion: return TOMLText.quoted(tls.minimumVersion.rawValue)
         case .upstreamURL: return TOMLText.quoted(upstream.database.url(masked: masked))
         case .upstreamConnectTimeout: return upstream.connectTimeout.tomlText
         case .poolMode: return TOMLText.quoted(pool.mode.rawValue)

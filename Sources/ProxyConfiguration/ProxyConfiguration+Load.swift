@@ -49,6 +49,7 @@ extension ProxyConfiguration {
         let cache = document.reader(for: .cache)
         return ProxyConfiguration(
             listen: try Listen(document.reader(for: .listen)),
+            tls: try TLS(document.reader(for: .tls), directory: directory),
             upstream: try Upstream(document.reader(for: .upstream), directory: directory),
             pool: try Pool(document.reader(for: .pool)),
             sqlite: try SQLite(document.reader(for: .sqlite)),

@@ -14,6 +14,11 @@ extension ProxyConfiguration {
         let lifetime = policy.defaultTTL.map { "at most \($0.configurationText)" }
         text += "  cache     "
         text += cache.isEnabled ? "\(cache.memory), \(lifetime ?? "until invalidated")\n" : "off\n"
+        switch tls.mode {
+        case .off: break
+        case .allow: text += "  tls       for clients that ask for it\n"
+        case .require: text += "  tls       required of clients (not on Unix-domain sockets)\n"
+        }
         if let metrics {
             text += "  metrics   http://\(metrics)/metrics\n"
         }

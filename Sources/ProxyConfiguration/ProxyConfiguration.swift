@@ -1,6 +1,7 @@
 /// All settings of a proxy, as loaded from its configuration file and environment.
 package struct ProxyConfiguration: Sendable, Equatable {
     package var listen: Listen
+    package var tls: TLS
     package var upstream: Upstream
     package var pool: Pool
     package var sqlite: SQLite
@@ -17,6 +18,27 @@ package struct ProxyConfiguration: Sendable, Equatable {
         package var addresses: [ListenAddress]
         /// Where `/metrics`, `/healthz` and `/readyz` are served, over TCP; nil for nowhere.
         package var metrics: ListenAddress?
+    }
+
+    /// TLS between clients and the proxy. Paths are absolute.
+    package struct TLS: Sendable, Equatable {
+        package enum Mode: String, CaseIterable, Sendable {
+            case off, allow, require
+        }
+
+        package enum Version: String, CaseIterable, Sendable {
+            case tls12 = "1.2"
+            case tls13 = "1.3"
+        }
+
+        package var mode: Mode
+        /// The proxy's certificate and those that lead to its root; there if not `off`.
+        package var certificate: String?
+        /// The certificate's private key; there if not `off`.
+        package var key: String?
+        /// Who may have issued clients' certificates; nil: clients are asked for none.
+        package var clientCA: String?
+        package var minimumVersion: Version
     }
 
     /// The database behind the proxy.

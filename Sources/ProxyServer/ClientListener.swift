@@ -64,6 +64,8 @@ struct ClientListener: Sendable {
     }
 
     private func bind(_ address: ListenAddress) async throws -> any Channel {
+        // What stays on this machine between two processes is not encrypted, as in the server.
+        let isNetwork = if case .tcp = address { true } else { false }
         let highWater = max(limits.writeBuffer.bytes, 16 * 1024)
         let bootstrap = ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
@@ -75,7 +77,8 @@ struct ClientListener: Sendable {
             .childChannelInitializer { [services, registry] channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        ClientConnectionHandler(services: services, registry: registry))
+                        ClientConnectionHandler(
+                            services: services, registry: registry, offersEncryption: isNetwork))
                 }
             }
         switch address {

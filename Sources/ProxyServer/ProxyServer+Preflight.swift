@@ -23,6 +23,19 @@ extension ProxyServer {
         try await group.shutdownGracefully()
     }
 
+    /// Reads the files that the configuration names besides itself. Throws `StartError` for the
+    /// first that cannot be used.
+    package static func checkFiles(_ configuration: ProxyConfiguration) throws {
+        _ = try ClientEncryption.Offer(configuration.tls)
+        guard case .postgresql(let url) = configuration.upstream.database else { return }
+        do {
+            let settings = try PostgreSQLUpstreamSettings(connectionString: url.text)
+            _ = try PostgreSQLLinkFactory(settings: settings)
+        } catch {
+            throw StartError(key: "upstream.url", problem: "\(error)")
+        }
+    }
+
     private static func tryListening(
         _ configuration: ProxyConfiguration, on group: MultiThreadedEventLoopGroup
     ) async throws {

@@ -65,6 +65,7 @@ package struct ProxyServer: Sendable {
         let services = SessionServices(
             upstream: upstream, cache: cache, cells: cells,
             options: SessionOptions(configuration), metrics: metrics, logger: logger)
+        services.encryption.offer = try ClientEncryption.Offer(configuration.tls)
         let registry = ConnectionRegistry(limit: configuration.limits.clientConnections)
         let listener = ClientListener(
             addresses: configuration.listen.addresses, limits: configuration.limits,

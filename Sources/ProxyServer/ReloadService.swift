@@ -27,6 +27,23 @@ struct ReloadService: Service {
         }
     }
 
+    /// What cannot be used leaves in force what was there.
+    private func reloadCertificates(_ new: ProxyConfiguration) {
+        do {
+            services.encryption.offer = try ClientEncryption.Offer(new.tls)
+        } catch {
+            let shown = ConfigurationKey(rawValue: error.key).map {
+                new.error(about: $0, error.problem, allowed: error.allowed).description
+            }
+            logger.error("certificates for clients not reloaded: \(shown ?? "\(error)")")
+        }
+        do {
+            try services.upstream.reloadCertificates()
+        } catch {
+            logger.error("certificates of the upstream connection not reloaded: \(error)")
+        }
+    }
+
     private func reload(from old: ProxyConfiguration) -> ProxyConfiguration {
         let new: ProxyConfiguration
         do {
@@ -46,6 +63,7 @@ struct ReloadService: Service {
         }
         services.options = SessionOptions(new)
         services.upstream.pools?.update(PoolSettings(new.pool))
+        reloadCertificates(new)
         cache.setLimits(
             CacheLimits(
                 memory: new.cache.memory.bytes, maximumEntry: new.cache.maximumEntry.bytes))

@@ -1,5 +1,6 @@
 import Logging
 import NIOCore
+import NIOTLS
 import PostgresWire
 import ResultCache
 import SQLAnalysis
@@ -37,10 +38,18 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     private var secretLength = 4
     private var encryptionRequests: Set<StartupPacket> = []
     private var isDraining = false
+    /// What the client may be offered; nil where the transport needs no encryption.
+    private let encryption: ClientEncryption?
+    private var handshake: ClientHandshake?
+    private var security = TransportSecurity.none
 
-    package init(services: SessionServices, registry: ConnectionRegistry) {
+    /// - Parameter offersEncryption: whether it is a connection over a network.
+    package init(
+        services: SessionServices, registry: ConnectionRegistry, offersEncryption: Bool = false
+    ) {
         self.services = services
         self.registry = registry
+        encryption = offersEncryption ? services.encryption : nil
     }
 
     // MARK: Channel events
@@ -102,7 +111,21 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         context.fireChannelInactive()
     }
 
+    package func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted(let name)? = event as? TLSUserEvent, let handshake {
+            self.handshake = nil
+            services.metrics.tlsHandshakes.increment()
+            do {
+                security = try handshake.complete(applicationProtocol: name)
+            } catch {
+                refuse(error)
+            }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
     package func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        if handshake != nil { handshakeFailed(TLSFailure.reason(error)) }
         // A reset or a failed write: the client is gone.
         context.close(promise: nil)
     }
@@ -110,6 +133,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     private func closed(_ context: ChannelHandlerContext) {
         guard output != nil else { return }
         output = nil
+        if handshake != nil { handshakeFailed(nil) }
         deadline?.cancel()
         if case .session(let session) = phase { session.end() }
         if case .replication(let session) = phase { session.end() }
@@ -127,14 +151,19 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
 
     private func readStartup(_ context: ChannelHandlerContext) {
         do throws(PostgresError) {
+            if try startsWithTLS(context) { return }
             while case .startup = phase, let packet = try StartupPacket.next(in: &input) {
                 switch packet {
                 case .sslRequest, .gssEncryptionRequest:
-                    // Neither is offered; the client goes on in plain text or leaves. Each may be
+                    // What is not offered: the client goes on in plain text or leaves. Each may be
                     // asked for once, as in the server.
                     guard encryptionRequests.insert(packet).inserted else {
                         throw PostgresError(
                             .protocolViolation, "encryption has already been asked for")
+                    }
+                    if packet == .sslRequest, let offer = encryption?.offer {
+                        try encrypt(offer, context)
+                        return
                     }
                     output?.buffer.writeInteger(UInt8(ascii: "N"))
                     output?.flush()
@@ -145,12 +174,70 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
                         eventLoop.execute { bound.value.output?.close() }
                     }
                 case .startup(let message):
+                    try requireEncryption()
                     try begin(message, context)
                 }
             }
         } catch {
             refuse(error)
         }
+    }
+
+    /// Answers SSLRequest with yes. Bytes that came behind it in plain text may be somebody
+    /// else's: they must not be taken for the client's (CVE-2021-23214).
+    private func encrypt(
+        _ offer: ClientEncryption.Offer, _ context: ChannelHandlerContext
+    ) throws(PostgresError) {
+        guard input.readableBytes == 0 else {
+            throw PostgresError(
+                .protocolViolation, "received unencrypted data after SSL request",
+                detail: "This could be either a client-software bug or evidence of an attempted "
+                    + "man-in-the-middle attack.")
+        }
+        output?.buffer.writeInteger(UInt8(ascii: "S"))
+        output?.flush()
+        try beginHandshake(offer, isDirect: false, context)
+    }
+
+    /// Whether the connection begins with a TLS record (libpq's `sslnegotiation=direct`); if so,
+    /// the handshake is under way.
+    private func startsWithTLS(_ context: ChannelHandlerContext) throws(PostgresError) -> Bool {
+        guard !security.isEncrypted, encryptionRequests.isEmpty, let offer = encryption?.offer,
+            input.getInteger(at: input.readerIndex, as: UInt8.self) == ClientHandshake.firstByte
+        else { return false }
+        let records = input
+        input = ByteBuffer()
+        try beginHandshake(offer, isDirect: true, context)
+        context.pipeline.syncOperations.fireChannelRead(NIOAny(records))
+        context.pipeline.syncOperations.fireChannelReadComplete()
+        return true
+    }
+
+    private func beginHandshake(
+        _ offer: ClientEncryption.Offer, isDirect: Bool, _ context: ChannelHandlerContext
+    ) throws(PostgresError) {
+        encryptionRequests = [.sslRequest, .gssEncryptionRequest]
+        do {
+            handshake = try ClientHandshake(
+                offer, isDirect: isDirect, context: context, following: self)
+        } catch {
+            throw PostgresError(.internalError, "could not begin the TLS handshake")
+        }
+    }
+
+    private func handshakeFailed(_ reason: String?) {
+        handshake = nil
+        services.metrics.tlsHandshakeFailures.increment()
+        services.logger.info(
+            "TLS handshake with a client failed",
+            metadata: ["reason": "\(reason ?? "the connection was closed")"])
+    }
+
+    private func requireEncryption() throws(PostgresError) {
+        guard !security.isEncrypted, encryption?.offer?.isRequired == true else { return }
+        throw PostgresError(
+            .invalidAuthorization, "connections in plain text are not accepted",
+            hint: "The proxy's tls.mode is \"require\": connect with sslmode=require or stronger.")
     }
 
     private func begin(
@@ -285,7 +372,8 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         link?.close()
         link = nil
         pooling?.member.leave()
-        output?.buffer.writeErrorResponse(error)
+        // In the middle of a handshake there is no way to say it.
+        if handshake == nil { output?.buffer.writeErrorResponse(error) }
         output?.close()
     }
 

@@ -18,6 +18,8 @@ package final class SessionServices: Sendable {
     let identities: SessionIdentityTable
     let greetings: GreetingTable
     let cancellations: CancellationRegistry
+    /// TLS for clients; off until something is offered.
+    package let encryption = ClientEncryption()
     let metrics: ProxyMetrics
     let logger: Logger
     /// False where the cache was off when the process started: nothing is analysed then, and every

@@ -165,6 +165,13 @@ extension ProxyMetrics {
             help: "Client connections turned away because the limit was reached.",
             clientConnectionsRefused.value)
         text.counter(
+            "mynah_tls_handshakes_total", help: "TLS handshakes with clients completed.",
+            tlsHandshakes.value)
+        text.counter(
+            "mynah_tls_handshake_failures_total",
+            help: "TLS handshakes with clients that failed or were given up.",
+            tlsHandshakeFailures.value)
+        text.counter(
             "mynah_errors_sent_total", help: "Error responses sent to clients.", errorsSent.value)
         text.counter(
             "mynah_client_sent_bytes_total", help: "Bytes sent to clients.", bytesToClients.value)

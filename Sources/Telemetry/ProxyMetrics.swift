@@ -55,6 +55,10 @@ package final class ProxyMetrics: Sendable {
     package let clientConnectionsTotal = Counter()
     /// Connections turned away because `limits.max_client_connections` was reached.
     package let clientConnectionsRefused = Counter()
+    /// TLS handshakes with clients that were completed.
+    package let tlsHandshakes = Counter()
+    /// Those that failed, timed out or were given up.
+    package let tlsHandshakeFailures = Counter()
     /// Error responses sent to clients, the upstream's own included.
     package let errorsSent = Counter()
     package let bytesToClients = Counter()

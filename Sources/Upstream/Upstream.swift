@@ -48,6 +48,10 @@ package protocol Upstream: Sendable {
     func whenEnded(
         _ key: BackendKey?, database: String, _ then: @escaping @Sendable () -> Void)
 
+    /// Reads the certificates of its connections anew. What was in use stays so where that throws
+    /// what an operator should read.
+    func reloadCertificates() throws
+
     /// Ends threads and connections of its own. Called once, after the last link has closed.
     func shutDown() async
 }
@@ -59,6 +63,8 @@ extension Upstream {
     package func leave(database: String) {}
 
     package var carriesReplication: Bool { false }
+
+    package func reloadCertificates() throws {}
 
     /// Waits with `waitUntilEnded`, in a task of its own.
     package func whenEnded(

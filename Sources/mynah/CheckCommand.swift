@@ -18,7 +18,7 @@ struct CheckCommand: AsyncParsableCommand {
 
     @Flag(
         help: """
-            Check the file alone, not addresses and database; for a file that a running proxy is \
+            Check the files alone, not addresses and database; for a file that a running proxy is \
             about to reload.
             """)
     var fileOnly = false
@@ -27,6 +27,7 @@ struct CheckCommand: AsyncParsableCommand {
         try await options.withConfiguration { configuration in
             ConsoleLog.install(level: max(.warning, Logger.Level(configuration.log.level)))
             print(configuration.effectiveText, terminator: "")
+            try ProxyServer.checkFiles(configuration)
             if !fileOnly {
                 try await ProxyServer.preflight(configuration)
             }

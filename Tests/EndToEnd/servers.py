@@ -146,6 +146,10 @@ class PostgresServer:
         finally:
             connection.close()
 
+    def promote(self) -> None:
+        """Makes a standby a primary."""
+        self._run("pg_ctl", "promote", "-D", str(self.data), "-w")
+
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT is PostgreSQL's fast shutdown, SIGQUIT the immediate one."""
         if self.process and self.process.poll() is None:
@@ -175,6 +179,7 @@ class MynahServer:
         pool: dict[str, object] | None = None,
         limits: dict[str, object] | None = None,
         log: dict[str, object] | None = None,
+        tls: dict[str, object] | None = None,
         environment: dict[str, str] | None = None,
     ):
         self.environment = environment or {}
@@ -194,6 +199,7 @@ class MynahServer:
             **(listen or {}),
         }
         self.log_settings = log or {}
+        self.tls = tls or {}
         self.process: subprocess.Popen | None = None
 
     @property
@@ -209,6 +215,8 @@ class MynahServer:
 
     def configuration_text(self) -> str:
         lines = ["[listen]", *toml(self.listen), "", "[upstream]", *toml({"url": self.upstream})]
+        if self.tls:
+            lines += ["", "[tls]", *toml(self.tls)]
         if self.sqlite:
             lines += ["", "[sqlite]", *toml(self.sqlite)]
         for name, section in (("pool", self.pool), ("limits", self.limits)):

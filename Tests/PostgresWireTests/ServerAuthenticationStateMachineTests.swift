@@ -153,4 +153,67 @@ struct ServerAuthenticationStateMachineTests {
         #expect(nonces.count == 100)
         #expect(nonces.allSatisfy { $0.utf8.count == 24 && !$0.contains(",") })
     }
+
+    // MARK: Channel binding
+
+    private func bound(_ policy: ChannelBinding.Policy, _ hash: [UInt8]?)
+        -> ServerAuthenticationStateMachine
+    {
+        ServerAuthenticationStateMachine(
+            user: "u", password: Secret("pw"),
+            binding: ChannelBinding(policy: policy, serverEndPoint: hash), makeNonce: { "abc" })
+    }
+
+    private static let both = request(10, "SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0")
+    private static let plain = request(10, "SCRAM-SHA-256\0\0")
+
+    @Test("Over TLS the proof is bound to the certificate where the server offers it")
+    func boundProof() throws {
+        for policy in [ChannelBinding.Policy.prefer, .require] {
+            var machine = bound(policy, [1, 2, 3])
+            let first = try sent(try machine.messageReceived(Self.both))
+            #expect(first.hasPrefix("SCRAM-SHA-256-PLUS\0"))
+            #expect(first.hasSuffix("p=tls-server-end-point,,n=,r=abc"))
+        }
+        let client = ScramClient(
+            password: Secret("pw"), nonce: "abc", binding: .serverEndPoint([1, 2, 3]))
+        let derivation = try client.receiveServerFirst("r=abcdef,s=c2FsdA==,i=2")
+        // Base64 of the header and the hash: what a server with another certificate finds wrong.
+        #expect(derivation.withoutProof == "c=cD10bHMtc2VydmVyLWVuZC1wb2ludCwsAQID,r=abcdef")
+    }
+
+    @Test("What cannot be bound says so, in a way that shows a tampered offer")
+    func unboundProof() throws {
+        // TLS, but the server does not offer it: were it to have, it would end the attempt.
+        var notOffered = bound(.prefer, [1])
+        #expect(
+            try sent(try notOffered.messageReceived(Self.plain)).hasSuffix("y,,n=,r=abc"))
+        var clear = bound(.prefer, nil)
+        #expect(try sent(try clear.messageReceived(Self.both)).hasSuffix("n,,n=,r=abc"))
+        var disabled = bound(.disable, [1])
+        let first = try sent(try disabled.messageReceived(Self.both))
+        #expect(first.hasPrefix("SCRAM-SHA-256\0") && first.hasSuffix("n,,n=,r=abc"))
+    }
+
+    @Test("channel_binding=require takes nothing less")
+    func requiredBinding() {
+        for (hash, request) in [
+            (nil, Self.both), ([1], Self.plain), ([1], Self.request(0)), ([1], Self.request(3)),
+            ([1], Self.request(5, "salt")),
+        ] as [([UInt8]?, ByteBuffer)] {
+            var machine = bound(.require, hash)
+            let error = #expect(throws: PostgresError.self) {
+                try machine.messageReceived(request)
+            }
+            #expect(error?.message.contains("channel binding is required") == true)
+        }
+    }
+
+    @Test("A server that offers the binding mechanism alone, without TLS, is refused")
+    func onlyBinding() {
+        var machine = bound(.prefer, nil)
+        #expect(throws: PostgresError.self) {
+            try machine.messageReceived(Self.request(10, "SCRAM-SHA-256-PLUS\0\0"))
+        }
+    }
 }

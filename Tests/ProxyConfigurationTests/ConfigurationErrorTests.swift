@@ -46,7 +46,7 @@ struct ConfigurationErrorTests {
 
     @Test("An unknown table or a key outside its table is named")
     func unknownTable() throws {
-        let tables = "tables of this file: listen, upstream, sqlite, cache, limits, log, rule"
+        let tables = "tables of this file: listen, tls, upstream, sqlite, cache, limits, log, rule"
         #expect(
             try message("[cahce]\nttl = \"1s\"")
                 == "proxy.conf:2: cahce: unknown table; \(tables) (did you mean \"cache\"?)")

@@ -21,11 +21,15 @@ package final class PostgreSQLUpstream: Upstream {
     ) throws(PostgresError) {
         var settings = try PostgreSQLUpstreamSettings(connectionString: conninfo)
         settings.connectTimeout = min(settings.connectTimeout, connectTimeout)
-        let links = PostgreSQLLinkFactory(settings: settings)
-        self.links = links
-        let analyzer = PostgreSQLAnalyzer(
-            conninfo: conninfo, cells: cells, logger: logger
-        ) { database in
+        if settings.hosts.count > 1, settings.target == .any {
+            logger.warning(
+                """
+                upstream.url names several hosts and any of them will do: answers may be read \
+                from another server than the one that writes go to. With \
+                target_session_attrs=read-write (or primary) they are not.
+                """)
+        }
+        let forget: @Sendable (String) -> Void = { database in
             // Another server, or the same one after a crash: nothing is known of its contents.
             let all = CellSet([
                 cells.cell(.schema(database: database)), cells.cell(.catalog(database: database)),
@@ -35,7 +39,10 @@ package final class PostgreSQLUpstream: Upstream {
                 metadata: ["database": "\(database)"])
             WriteWindow.open(all)?.close(.committed)
         }
-        postgreSQLAnalyzer = analyzer
+        let links = try PostgreSQLLinkFactory(settings: settings, onServerChanged: forget)
+        self.links = links
+        postgreSQLAnalyzer = PostgreSQLAnalyzer(
+            conninfo: conninfo, cells: cells, logger: logger, onServerChanged: forget)
         linkPools = LinkPools(
             settings: pool, user: settings.user, database: settings.database, metrics: metrics,
             generation: { cells.cell(.catalog(database: $0)).current }
@@ -80,6 +87,10 @@ package final class PostgreSQLUpstream: Upstream {
 
     package func waitUntilEnded(_ key: BackendKey?, database: String) async throws {
         try await postgreSQLAnalyzer.waitUntilEnded(key: key?.processID, database: database)
+    }
+
+    package func reloadCertificates() throws {
+        try links.reloadCertificates()
     }
 
     package func shutDown() async {

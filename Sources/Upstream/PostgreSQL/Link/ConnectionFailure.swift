@@ -21,6 +21,7 @@ enum ConnectionFailure {
     }
 
     static func reason(_ error: any Error) -> String {
+        if let reason = TLSFailure.reason(error) { return reason }
         switch error {
         case let error as NIOConnectionError:
             if let first = error.connectionErrors.first { return reason(first.error) }

@@ -13,6 +13,9 @@ struct ConnectionOptions {
     /// The host that libpq would take where none is given: its built-in socket directory.
     private(set) var defaultHost: String?
     private(set) var passwordFromFile: String?
+    /// Whether the string, the environment or a service names an sslmode; libpq's own default is
+    /// not told from it otherwise.
+    private(set) var namesSSLMode = false
 
     /// nil for an option that is not set or empty.
     subscript(keyword: String) -> String? {
@@ -39,7 +42,8 @@ struct ConnectionOptions {
     init(resolving text: String) throws(PostgresError) {
         let stop = "resolve-only"
         // The real value, for whoever asks; the stop value overrides it in the attempt.
-        let channelBinding = try ConnectionOptions(parsing: text)["channel_binding"]
+        let given = try ConnectionOptions(parsing: text)
+        let channelBinding = given["channel_binding"] ?? given.environment("PGCHANNELBINDING")
         let connection = Self.withCStrings(["dbname", "channel_binding"]) { keywords in
             Self.withCStrings([text, stop]) { PQconnectStartParams(keywords, $0, 1) }
         }
@@ -51,6 +55,9 @@ struct ConnectionOptions {
         defer { PQconninfoFree(options) }
         values = Self.dictionary(options)
         values["channel_binding"] = channelBinding
+        namesSSLMode =
+            given["sslmode"] != nil || environment("PGSSLMODE") != nil
+            || (values["sslmode"] ?? "prefer") != "prefer"
         defaultHost = PQhost(connection).map { String(cString: $0) }
         passwordFromFile = PQpass(connection).map { String(cString: $0) }
         if passwordFromFile?.isEmpty == true { passwordFromFile = nil }

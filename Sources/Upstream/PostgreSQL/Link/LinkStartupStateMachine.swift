@@ -10,11 +10,15 @@ struct LinkStartupStateMachine {
         /// Run `derive()` off the event loop, then call `proofDerived`.
         case deriveProof(ScramKeyDerivation)
         case ready(UpstreamGreeting)
+        /// The server is none that is wanted; why not.
+        case unsuitable(String)
     }
 
     private enum State {
         case authenticating
         case awaitingReady
+        /// Asked what kind of server it is; the answer as far as it has come.
+        case checkingTarget(Bool?)
         case probing
         case ready
         case failed
@@ -28,9 +32,15 @@ struct LinkStartupStateMachine {
     private var authentication: ServerAuthenticationStateMachine
     private var greeting: UpstreamGreeting
     private let probesSettings: Bool
+    private let target: TargetSession
 
-    init(user: String, password: Secret?, probesSettings: Bool) {
-        authentication = ServerAuthenticationStateMachine(user: user, password: password)
+    init(
+        user: String, password: Secret?, binding: ChannelBinding = .unavailable,
+        target: TargetSession = .any, probesSettings: Bool
+    ) {
+        authentication = ServerAuthenticationStateMachine(
+            user: user, password: password, binding: binding)
+        self.target = target
         greeting = UpstreamGreeting(
             parameterStatuses: [], backendKey: nil, settings: [:], sessionUser: user)
         self.probesSettings = probesSettings
@@ -62,7 +72,8 @@ struct LinkStartupStateMachine {
             return .none
         case (.authenticating, BackendTag.authentication):
             return try perform(try authentication.messageReceived(frame.body))
-        case (.awaitingReady, BackendTag.parameterStatus), (.probing, BackendTag.parameterStatus):
+        case (.awaitingReady, BackendTag.parameterStatus), (.probing, BackendTag.parameterStatus),
+            (.checkingTarget, BackendTag.parameterStatus):
             try addStatus(try ParameterStatusMessage(decoding: frame.body))
             state = before
             return .none
@@ -72,11 +83,18 @@ struct LinkStartupStateMachine {
             return .none
         case (.awaitingReady, BackendTag.readyForQuery):
             _ = try TransactionStatus(decodingReadyForQuery: frame.body)
-            guard probesSettings else { return becomeReady() }
-            state = .probing
-            var query = ByteBuffer()
-            query.writeQuery(SettingsProbe.query)
-            return .send(query)
+            return checkTarget()
+        case (.checkingTarget(nil), BackendTag.dataRow):
+            let row = try DataRowMessage(decoding: frame.body)
+            guard row.values.count == 1, let text = row.text(at: 0) else { throw Self.unexpected }
+            state = .checkingTarget(text == "on" || text == "t")
+            return .none
+        case (.checkingTarget, BackendTag.rowDescription),
+            (.checkingTarget, BackendTag.commandComplete):
+            state = before
+            return .none
+        case (.checkingTarget(let answer?), BackendTag.readyForQuery):
+            return judge(answer)
         case (.probing, BackendTag.dataRow):
             try addSetting(try DataRowMessage(decoding: frame.body))
             state = before
@@ -86,9 +104,34 @@ struct LinkStartupStateMachine {
             return .none
         case (.probing, BackendTag.readyForQuery):
             return becomeReady()
-        case (.authenticating, _), (.awaitingReady, _), (.probing, _):
+        case (.authenticating, _), (.awaitingReady, _), (.checkingTarget, _), (.probing, _):
             throw Self.unexpected
         }
+    }
+
+    /// Servers from PostgreSQL 14 on say by themselves what they are; others are asked.
+    private mutating func checkTarget() -> Action {
+        guard let question = target.question else { return probe() }
+        if let answer = target.answer(in: greeting.parameterStatuses) { return judge(answer) }
+        state = .checkingTarget(nil)
+        return Self.query(question)
+    }
+
+    private mutating func judge(_ answer: Bool) -> Action {
+        if let refusal = target.refusal(answer) { return .unsuitable(refusal) }
+        return probe()
+    }
+
+    private mutating func probe() -> Action {
+        guard probesSettings else { return becomeReady() }
+        state = .probing
+        return Self.query(SettingsProbe.query)
+    }
+
+    private static func query(_ text: String) -> Action {
+        var query = ByteBuffer()
+        query.writeQuery(text)
+        return .send(query)
     }
 
     private mutating func becomeReady() -> Action {

@@ -12,6 +12,9 @@ import PostgresWire
 package final class PostgreSQLLink: UpstreamLink {
     private enum State {
         case connecting
+        /// Asked whether the server goes on with TLS.
+        case negotiating(PostgreSQLLinkHandler)
+        case encrypting(PostgreSQLLinkHandler)
         case starting(PostgreSQLLinkHandler, LinkStartupStateMachine)
         case ready(PostgreSQLLinkHandler)
         case closed
@@ -24,6 +27,9 @@ package final class PostgreSQLLink: UpstreamLink {
     private static let maximumStartupMessageLength = 1 << 20
 
     private let settings: PostgreSQLUpstreamSettings
+    private let tls: LinkTLS
+    private let servers: KnownServers
+    private let database: String
     private let startup: StartupMessage
     private let user: String
     private let eventLoop: any EventLoop
@@ -32,9 +38,13 @@ package final class PostgreSQLLink: UpstreamLink {
     private var delegate: (any UpstreamLinkDelegate)?
 
     private var state: State = .connecting
-    private var hostIndex = 0
+    private var attempts: LinkAttempts
     private var earlierFailures: [String] = []
     private var startupDeadline: Scheduled<Void>?
+    /// Of one attempt, while others are left.
+    private var attemptDeadline: Scheduled<Void>?
+    /// Tells a connection that comes late from the one that is waited for.
+    private var attemptCount = 0
     /// Startup messages not yet whole.
     private var received = ByteBuffer()
     private var pending: [ByteBuffer] = []
@@ -48,14 +58,22 @@ package final class PostgreSQLLink: UpstreamLink {
     private var cancelsUnderWay = 0
     private var awaitingCancels: [() -> Void] = []
 
-    private var address: PostgreSQLAddress { settings.hosts[hostIndex] }
+    private var address: PostgreSQLAddress { attempts.host }
 
     /// Starts connecting. Call on `eventLoop`.
     init(
-        settings: PostgreSQLUpstreamSettings, startup: SessionStartup, eventLoop: any EventLoop,
+        settings: PostgreSQLUpstreamSettings, tls: LinkTLS, servers: KnownServers,
+        startup: SessionStartup, eventLoop: any EventLoop,
         delegate: any UpstreamLinkDelegate, probesSettings: Bool
     ) {
         self.settings = settings
+        self.tls = tls
+        self.servers = servers
+        database = startup.database
+        let anyOfKind = settings.target != .any && settings.target != .preferStandby
+        attempts = LinkAttempts(
+            hosts: settings.hosts, mode: settings.encryption.mode, wanted: settings.target,
+            first: anyOfKind ? servers.lastHost : 0)
         self.user = settings.user ?? startup.user
         self.startup = StartupMessage(settings: settings, startup: startup)
         self.eventLoop = eventLoop
@@ -81,7 +99,7 @@ package final class PostgreSQLLink: UpstreamLink {
             hasSentBytes = true
             looksIdle = false
             handler.send(messages)
-        case .connecting, .starting:
+        case .connecting, .negotiating, .encrypting, .starting:
             guard messages.readableBytes <= Self.maximumPendingBytes - pendingBytes else {
                 fail(
                     PostgresError(
@@ -107,10 +125,12 @@ package final class PostgreSQLLink: UpstreamLink {
 
     package func cancelRunningStatement() {
         eventLoop.assertInEventLoop()
-        guard case .ready = state, let backendKey else { return }
+        guard case .ready = state, let backendKey, let address = attempts.address else { return }
         cancelsUnderWay += 1
         let request = CancelRequest.send(
-            backendKey, to: address, timeout: settings.connectTimeout, eventLoop: eventLoop)
+            backendKey, to: address,
+            encryption: attempts.isEncrypted ? .init(tls: tls, host: attempts.host) : nil,
+            timeout: settings.connectTimeout, eventLoop: eventLoop)
         request.assumeIsolated().whenComplete { _ in self.cancelEnded() }
     }
 
@@ -141,7 +161,7 @@ package final class PostgreSQLLink: UpstreamLink {
             }
             end()
             handler.close()
-        case .starting(let handler, _):
+        case .negotiating(let handler), .encrypting(let handler), .starting(let handler, _):
             end()
             handler.close()
         case .connecting:
@@ -155,6 +175,27 @@ package final class PostgreSQLLink: UpstreamLink {
 
     private func connect() {
         guard case .connecting = state else { return }
+        if attempts.address == nil {
+            let found = HostResolution.addresses(of: attempts.host, eventLoop: eventLoop)
+            scheduleAttemptDeadline()
+            let host = attempts.host
+            found.assumeIsolated().whenComplete { outcome in
+                guard case .connecting = self.state, self.attempts.host == host else { return }
+                let addresses = (try? outcome.get()) ?? []
+                guard !addresses.isEmpty else {
+                    self.attemptFailed(
+                        ConnectionFailure.error(host, "could not translate host name to address"))
+                    return
+                }
+                self.attempts.resolved(addresses)
+                self.connect()
+            }
+            return
+        }
+        guard let remote = attempts.address else { return }
+        scheduleAttemptDeadline()
+        attemptCount += 1
+        let attempt = attemptCount
         guard let bootstrap = ClientBootstrap(validatingGroup: eventLoop) else {
             fail(ConnectionFailure.error(address, "the event loop cannot open sockets"))
             return
@@ -166,24 +207,34 @@ package final class PostgreSQLLink: UpstreamLink {
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(
-                        PostgreSQLLinkHandler(link: bound.value))
+                        PostgreSQLLinkHandler(link: bound.value, attempt: attempt))
                 }
             }
-        let connection =
-            if let path = address.unixSocketPath {
-                configured.connect(unixDomainSocketPath: path)
-            } else {
-                configured.connect(host: address.host, port: address.port)
-            }
-        connection.assumeIsolated().whenFailure { error in
+        configured.connect(to: remote).assumeIsolated().whenFailure { error in
+            // One that its own deadline has ended is history.
+            guard case .connecting = self.state, self.attemptCount == attempt else { return }
             self.attemptFailed(ConnectionFailure.error(self.address, error))
+        }
+    }
+
+    /// A server that takes connections and then says nothing is passed over too, as by libpq, where
+    /// there is another one. Otherwise it has the time of the whole startup.
+    private func scheduleAttemptDeadline() {
+        attemptDeadline?.cancel()
+        attemptDeadline = nil
+        guard attempts.hasMore else { return }
+        attemptDeadline = eventLoop.assumeIsolated().scheduleTask(in: settings.connectTimeout) {
+            self.attemptFailed(ConnectionFailure.error(self.address, "timeout expired"))
         }
     }
 
     /// This host did not do; the next one may.
     private func attemptFailed(_ error: PostgresError) {
-        if case .closed = state { return }
-        guard hostIndex + 1 < settings.hosts.count else {
+        switch state {
+        case .closed, .ready: return
+        case .connecting, .negotiating, .encrypting, .starting: break
+        }
+        guard attempts.advance() else {
             var error = error
             if !earlierFailures.isEmpty, error.detail == nil {
                 error.detail = earlierFailures.joined(separator: "\n")
@@ -192,27 +243,79 @@ package final class PostgreSQLLink: UpstreamLink {
             return
         }
         if earlierFailures.count < 16 { earlierFailures.append(error.message) }
-        hostIndex += 1
+        reconnect()
+    }
+
+    private func reconnect() {
         // State first: closing tells of itself at once, and must find another state.
         let before = state
         state = .connecting
         received.clear()
-        if case .starting(let handler, _) = before { handler.close() }
+        switch before {
+        case .negotiating(let handler), .encrypting(let handler), .starting(let handler, _):
+            handler.close()
+        case .connecting, .ready, .closed: break
+        }
         connect()
     }
 
     func channelBecameActive(_ handler: PostgreSQLLinkHandler) {
-        guard case .connecting = state else {
+        guard case .connecting = state, handler.attempt == attemptCount else {
             handler.close()  // Closed, or timed out, in the meantime.
             return
         }
+        guard attempts.isEncrypted else {
+            beginStartup(handler, serverEndPoint: nil)
+            return
+        }
+        state = .negotiating(handler)
+        var message = ByteBuffer()
+        message.writeSSLRequest()
+        handler.send(message)
+    }
+
+    private func beginStartup(_ handler: PostgreSQLLinkHandler, serverEndPoint: [UInt8]?) {
+        let binding = ChannelBinding(
+            policy: settings.channelBinding, serverEndPoint: serverEndPoint)
         state = .starting(
             handler,
             LinkStartupStateMachine(
-                user: user, password: settings.password, probesSettings: probesSettings))
+                user: user, password: settings.password, binding: binding, target: attempts.target,
+                probesSettings: probesSettings))
         var message = ByteBuffer()
         message.writeStartup(startup)
         handler.send(message)
+    }
+
+    // MARK: TLS
+
+    private func continueNegotiation(_ handler: PostgreSQLLinkHandler) {
+        switch EncryptionAnswer(received, mode: settings.encryption.mode) {
+        case nil:
+            break
+        case .encrypt:
+            received.clear()
+            state = .encrypting(handler)
+            do {
+                try handler.encrypt(with: try tls.makeHandler(for: attempts.host))
+            } catch {
+                attemptFailed(ConnectionFailure.error(address, error))
+            }
+        case .continueInPlainText:
+            received.clear()
+            _ = attempts.switchEncryption()
+            beginStartup(handler, serverEndPoint: nil)
+        case .fail(let reason):
+            attemptFailed(ConnectionFailure.error(address, reason))
+        }
+    }
+
+    /// The handshake is done, the server's certificate (in DER) verified as far as was asked for.
+    func channelEncrypted(certificate: [UInt8]?, of handler: PostgreSQLLinkHandler) {
+        guard case .encrypting(let current) = state, current === handler else { return }
+        beginStartup(
+            handler,
+            serverEndPoint: certificate.flatMap { PeerCertificate(der: $0)?.serverEndPoint })
     }
 
     // MARK: Channel events
@@ -225,7 +328,10 @@ package final class PostgreSQLLink: UpstreamLink {
         case .starting(let current, _) where current === handler:
             received.writeImmutableBuffer(bytes)
             continueStartup()
-        case .connecting, .starting, .ready, .closed:
+        case .negotiating(let current) where current === handler:
+            received.writeImmutableBuffer(bytes)
+            continueNegotiation(handler)
+        case .connecting, .negotiating, .encrypting, .starting, .ready, .closed:
             break  // A connection that was given up.
         }
     }
@@ -239,9 +345,11 @@ package final class PostgreSQLLink: UpstreamLink {
         switch state {
         case .ready(let current) where current === handler:
             fail(ConnectionFailure.error(address, Self.closedUnexpectedly))
-        case .starting(let current, _) where current === handler:
+        case .starting(let current, _) where current === handler,
+            .negotiating(let current) where current === handler,
+            .encrypting(let current) where current === handler:
             attemptFailed(ConnectionFailure.error(address, Self.closedUnexpectedly))
-        case .connecting, .starting, .ready, .closed:
+        case .connecting, .negotiating, .encrypting, .starting, .ready, .closed:
             break
         }
     }
@@ -250,9 +358,11 @@ package final class PostgreSQLLink: UpstreamLink {
         switch state {
         case .ready(let current) where current === handler:
             fail(ConnectionFailure.error(address, error))
-        case .starting(let current, _) where current === handler:
+        case .starting(let current, _) where current === handler,
+            .negotiating(let current) where current === handler,
+            .encrypting(let current) where current === handler:
             attemptFailed(ConnectionFailure.error(address, error))
-        case .connecting, .starting, .ready, .closed:
+        case .connecting, .negotiating, .encrypting, .starting, .ready, .closed:
             break
         }
     }
@@ -289,6 +399,10 @@ package final class PostgreSQLLink: UpstreamLink {
         // As libpq: a server that is starting up or shutting down is passed over.
         if error.sqlState == .cannotConnectNow {
             attemptFailed(error)
+        } else if error.sqlState == .invalidAuthorization, attempts.switchEncryption() {
+            // pg_hba.conf refuses such connections; perhaps not those with TLS, or without. A
+            // password that was wrong is not sent again.
+            reconnect()
         } else {
             fail(error)
         }
@@ -302,6 +416,8 @@ package final class PostgreSQLLink: UpstreamLink {
         case .send(let message): handler.send(message)
         case .deriveProof(let derivation): derive(derivation, handler)
         case .ready(let greeting): becomeReady(greeting, handler)
+        case .unsuitable(let reason):
+            attemptFailed(ConnectionFailure.error(address, reason))
         }
     }
 
@@ -330,6 +446,11 @@ package final class PostgreSQLLink: UpstreamLink {
     private func becomeReady(_ greeting: UpstreamGreeting, _ handler: PostgreSQLLinkHandler) {
         startupDeadline?.cancel()
         startupDeadline = nil
+        attemptDeadline?.cancel()
+        attemptDeadline = nil
+        if let remote = attempts.address {
+            servers.reached(remote, host: attempts.hostIndex, database: database)
+        }
         backendKey = greeting.backendKey
         state = .ready(handler)
         let waiting = pending
@@ -358,7 +479,9 @@ package final class PostgreSQLLink: UpstreamLink {
         let handler: PostgreSQLLinkHandler? =
             switch state {
             case .closed, .connecting: nil
-            case .starting(let handler, _), .ready(let handler): handler
+            case .negotiating(let handler), .encrypting(let handler), .starting(let handler, _),
+                .ready(let handler):
+                handler
             }
         if case .closed = state { return }
         end()
@@ -374,6 +497,8 @@ package final class PostgreSQLLink: UpstreamLink {
         state = .closed
         startupDeadline?.cancel()
         startupDeadline = nil
+        attemptDeadline?.cancel()
+        attemptDeadline = nil
         pending = []
         pendingBytes = 0
         received = ByteBuffer()

@@ -4,9 +4,25 @@ import PostgresWire
 /// Makes links to one PostgreSQL upstream.
 package struct PostgreSQLLinkFactory: Sendable {
     package let settings: PostgreSQLUpstreamSettings
+    private let tls: LinkTLS
+    private let servers: KnownServers
 
-    package init(settings: PostgreSQLUpstreamSettings) {
+    /// `onServerChanged` is called, on any event loop, when a link to a database has reached
+    /// another server than the one before it.
+    ///
+    /// Throws `F0000` where a certificate cannot be used.
+    package init(
+        settings: PostgreSQLUpstreamSettings,
+        onServerChanged: @escaping @Sendable (_ database: String) -> Void = { _ in }
+    ) throws(PostgresError) {
         self.settings = settings
+        tls = try LinkTLS(settings.encryption)
+        servers = KnownServers(onServerChanged: onServerChanged)
+    }
+
+    /// Reads the certificates anew. Throws `F0000`; what was in use then stays so.
+    package func reloadCertificates() throws(PostgresError) {
+        try tls.reload()
     }
 
     /// Starts connecting one link; what happens is told to `delegate`, never before this returns.
@@ -20,8 +36,8 @@ package struct PostgreSQLLinkFactory: Sendable {
     ) -> PostgreSQLLink {
         eventLoop.assertInEventLoop()
         let link = PostgreSQLLink(
-            settings: settings, startup: startup, eventLoop: eventLoop, delegate: delegate,
-            probesSettings: probeSettings)
+            settings: settings, tls: tls, servers: servers, startup: startup,
+            eventLoop: eventLoop, delegate: delegate, probesSettings: probeSettings)
         link.start()
         return link
     }

@@ -1,4 +1,6 @@
 import NIOCore
+import NIOSSL
+import NIOTLS
 
 /// The channel's end of a link: hands events over, gates reads. Event-loop-confined.
 final class PostgreSQLLinkHandler: ChannelDuplexHandler {
@@ -7,12 +9,16 @@ final class PostgreSQLLinkHandler: ChannelDuplexHandler {
     typealias OutboundOut = ByteBuffer
 
     private let link: PostgreSQLLink
+    /// Which of the link's attempts to connect it belongs to.
+    let attempt: Int
+    private var tls: NIOSSLClientHandler?
     private var context: ChannelHandlerContext?
     private var isPaused = false
     private var hasSuppressedRead = false
 
-    init(link: PostgreSQLLink) {
+    init(link: PostgreSQLLink, attempt: Int) {
         self.link = link
+        self.attempt = attempt
     }
 
     var isWritable: Bool { context?.channel.isWritable ?? false }
@@ -21,6 +27,22 @@ final class PostgreSQLLinkHandler: ChannelDuplexHandler {
     func send(_ bytes: ByteBuffer) {
         guard let context else { return }
         context.writeAndFlush(wrapOutboundOut(bytes), promise: nil)
+    }
+
+    /// Begins the handshake; every byte from now on, in either direction, is TLS.
+    func encrypt(with tls: NIOSSLClientHandler) throws {
+        guard let context else { return }
+        self.tls = tls
+        try context.pipeline.syncOperations.addHandler(tls, position: .before(self))
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted? = event as? TLSUserEvent {
+            let certificate = tls?.peerCertificate.flatMap { try? $0.toDERBytes() }
+            tls = nil
+            link.channelEncrypted(certificate: certificate, of: self)
+        }
+        context.fireUserInboundEventTriggered(event)
     }
 
     /// Not reading is what makes the kernel's window close, and the server wait.

@@ -17,6 +17,9 @@ package struct PostgreSQLUpstreamSettings: Sendable {
     package var startupTimeout: TimeAmount
     /// Startup parameters. A client's own win, but for `options`, where both hold.
     package var parameters: [SessionStartup.Parameter]
+    package var encryption: LinkEncryption
+    package var channelBinding: ChannelBinding.Policy
+    package var target: TargetSession
 
     package static let defaultConnectTimeout = TimeAmount.seconds(5)
     package static let defaultStartupTimeout = TimeAmount.seconds(10)
@@ -25,7 +28,8 @@ package struct PostgreSQLUpstreamSettings: Sendable {
         hosts: [PostgreSQLAddress], user: String? = nil, password: Secret? = nil,
         database: String? = nil, connectTimeout: TimeAmount = defaultConnectTimeout,
         startupTimeout: TimeAmount = defaultStartupTimeout,
-        parameters: [SessionStartup.Parameter] = []
+        parameters: [SessionStartup.Parameter] = [], encryption: LinkEncryption = .disabled,
+        channelBinding: ChannelBinding.Policy = .prefer, target: TargetSession = .any
     ) {
         self.hosts = hosts
         self.user = user
@@ -34,6 +38,9 @@ package struct PostgreSQLUpstreamSettings: Sendable {
         self.connectTimeout = connectTimeout
         self.startupTimeout = startupTimeout
         self.parameters = parameters
+        self.encryption = encryption
+        self.channelBinding = channelBinding
+        self.target = target
     }
 
     /// Reads a URL or keyword/value string with libpq's own rules: environment, service file and
@@ -46,7 +53,12 @@ package struct PostgreSQLUpstreamSettings: Sendable {
         let resolved = try ConnectionOptions(resolving: connectionString)
         try Self.checkSupported(resolved)
 
+        let encryption = try LinkEncryption(resolved)
         let hosts = Self.list(resolved["hostaddr"] ?? resolved["host"] ?? resolved.defaultHost)
+        let names = resolved["hostaddr"] == nil ? nil : Self.list(resolved["host"])
+        guard names?.isEmpty != false || names?.count == hosts.count else {
+            throw Self.invalid("the numbers of host and hostaddr differ")
+        }
         let ports = Self.list(resolved["port"])
         guard ports.count <= 1 || ports.count == hosts.count else {
             throw Self.invalid("the numbers of hosts and ports differ")
@@ -60,7 +72,14 @@ package struct PostgreSQLUpstreamSettings: Sendable {
             guard !host.hasPrefix("@") else {
                 throw Self.invalid("abstract unix sockets are not supported")
             }
-            addresses.append(PostgreSQLAddress(host: host, port: port))
+            // As libpq, host and hostaddr may be given for some and left empty for others.
+            let name = names.flatMap { $0.isEmpty || $0[index].isEmpty ? nil : $0[index] }
+            guard encryption.mode != .verifyFull || names == nil || name != nil else {
+                throw Self.invalid("sslmode=verify-full asks for host besides hostaddr")
+            }
+            addresses.append(
+                PostgreSQLAddress(
+                    host: host.isEmpty ? name ?? host : host, port: port, hostName: name))
         }
 
         // libpq falls back to the operating system's user, Mynah to the client's.
@@ -88,27 +107,37 @@ package struct PostgreSQLUpstreamSettings: Sendable {
         self.init(
             hosts: addresses, user: user, password: password.map { Secret($0) },
             database: database, connectTimeout: timeout,
-            startupTimeout: max(timeout, Self.defaultStartupTimeout), parameters: parameters)
+            startupTimeout: Self.startupTimeout(timeout, hosts: addresses.count),
+            parameters: parameters, encryption: encryption,
+            channelBinding: try Self.channelBinding(resolved), target: try Self.target(resolved))
+    }
+
+    /// Time for each host to be found out of reach, within a minute (or the one timeout asked for).
+    private static func startupTimeout(_ timeout: TimeAmount, hosts: Int) -> TimeAmount {
+        let all = TimeAmount.nanoseconds(
+            timeout.nanoseconds * Int64(min(hosts, 16)) + defaultConnectTimeout.nanoseconds)
+        return max(timeout, defaultStartupTimeout, min(all, .seconds(60)))
+    }
+
+    private static func channelBinding(
+        _ options: ConnectionOptions
+    ) throws(PostgresError) -> ChannelBinding.Policy {
+        guard let policy = ChannelBinding.Policy(rawValue: options["channel_binding"] ?? "prefer")
+        else { throw invalid("channel_binding is none of disable, prefer and require") }
+        return policy
+    }
+
+    private static func target(_ options: ConnectionOptions) throws(PostgresError) -> TargetSession
+    {
+        guard let target = TargetSession(rawValue: options["target_session_attrs"] ?? "any") else {
+            throw invalid("target_session_attrs is none that libpq knows")
+        }
+        return target
     }
 
     private static func checkSupported(_ options: ConnectionOptions) throws(PostgresError) {
-        let sslMode = options["sslmode"] ?? "prefer"
-        guard ["disable", "allow", "prefer"].contains(sslMode) else {
-            throw PostgresError(
-                "F0000", "TLS to the upstream server is not supported: sslmode is too strict",
-                severity: .fatal,
-                detail: "Found: require, verify-ca or verify-full, or a value that libpq does not "
-                    + "know.",
-                hint: "Use sslmode=disable, or allow or prefer, which then use no TLS.")
-        }
         if options["gssencmode"] == "require" {
             throw invalid("gssencmode=require is not supported")
-        }
-        if options["channel_binding"] == "require" {
-            throw invalid("channel_binding=require is not supported")
-        }
-        if let attributes = options["target_session_attrs"], attributes != "any" {
-            throw invalid("target_session_attrs other than any is not supported")
         }
         if let replication = options["replication"],
             !["false", "off", "no", "0"].contains(replication)

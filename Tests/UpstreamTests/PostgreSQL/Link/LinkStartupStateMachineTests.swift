@@ -49,7 +49,7 @@ struct LinkStartupStateMachineTests {
             switch try machine.messageReceived(frame) {
             case .send(let message): sent.append(message)
             case .ready(let greeting): greetings.append(greeting)
-            case .none, .deriveProof: break
+            case .none, .deriveProof, .unsuitable: break
             }
         }
         let greeting = try #require(greetings.first)
@@ -94,5 +94,85 @@ struct LinkStartupStateMachineTests {
         var accepted = 0
         while (try? machine.messageReceived(status)) != nil, accepted < 10_000 { accepted += 1 }
         #expect(accepted == 1000)
+    }
+
+    // MARK: target_session_attrs
+
+    /// What the machine does with a server that reports `statuses`, until it has decided.
+    private func decision(
+        _ target: TargetSession, statuses: [(String, String)], answer: String? = nil
+    ) throws -> (queries: Int, refusal: String?, isReady: Bool) {
+        var machine = LinkStartupStateMachine(
+            user: "u", password: nil, target: target, probesSettings: false)
+        let transcript = try frames { buffer in
+            buffer.writeAuthenticationOk()
+            for (name, value) in statuses { buffer.writeParameterStatus(name, value) }
+            buffer.writeReadyForQuery(.idle)
+            guard let answer else { return }
+            buffer.writeRowDescription([FieldDescription(name: "n", type: .text)])
+            buffer.writeDataRow(columnCount: 1) { $0.writeDataRowText(answer) }
+            buffer.writeCommandComplete("SHOW")
+            buffer.writeReadyForQuery(.idle)
+        }
+        var queries = 0
+        for frame in transcript {
+            switch try machine.messageReceived(frame) {
+            case .send: queries += 1
+            case .unsuitable(let reason): return (queries, reason, false)
+            case .ready: return (queries, nil, true)
+            case .none, .deriveProof: break
+            }
+        }
+        return (queries, nil, false)
+    }
+
+    @Test("A server from 14 on says what it is, and is not asked")
+    func reportedTarget() throws {
+        let primary = [("default_transaction_read_only", "off"), ("in_hot_standby", "off")]
+        let readOnly = [("default_transaction_read_only", "on"), ("in_hot_standby", "off")]
+        let standby = [("default_transaction_read_only", "off"), ("in_hot_standby", "on")]
+        let accepted: [(TargetSession, [Bool])] = [
+            (.any, [true, true, true]), (.readWrite, [true, false, false]),
+            (.readOnly, [false, true, true]), (.primary, [true, true, false]),
+            (.standby, [false, false, true]), (.preferStandby, [false, false, true]),
+        ]
+        for (target, verdicts) in accepted {
+            for (statuses, expected) in zip([primary, readOnly, standby], verdicts) {
+                let found = try decision(target, statuses: statuses)
+                #expect(found.queries == 0)
+                #expect(found.isReady == expected, "\(target) \(statuses)")
+                #expect((found.refusal == nil) == expected)
+            }
+        }
+    }
+
+    @Test("An older server is asked")
+    func askedTarget() throws {
+        let accepted: [(TargetSession, String, Bool)] = [
+            (.readWrite, "off", true), (.readWrite, "on", false), (.readOnly, "on", true),
+            (.primary, "f", true), (.primary, "t", false), (.standby, "t", true),
+            (.standby, "f", false), (.preferStandby, "t", true),
+        ]
+        for (target, answer, expected) in accepted {
+            let found = try decision(target, statuses: [], answer: answer)
+            #expect(found.queries == 1)
+            #expect(found.isReady == expected, "\(target) \(answer)")
+        }
+        let any = try decision(.any, statuses: [])
+        #expect(any.isReady && any.queries == 0)
+    }
+
+    @Test("An answer out of place is an error")
+    func oddAnswers() throws {
+        var machine = LinkStartupStateMachine(
+            user: "u", password: nil, target: .primary, probesSettings: false)
+        let transcript = try frames {
+            $0.writeAuthenticationOk()
+            $0.writeReadyForQuery(.idle)
+            $0.writeReadyForQuery(.idle)
+        }
+        _ = try machine.messageReceived(transcript[0])
+        _ = try machine.messageReceived(transcript[1])
+        #expect(throws: PostgresError.self) { try machine.messageReceived(transcript[2]) }
     }
 }

@@ -75,18 +75,68 @@ struct PostgreSQLUpstreamSettingsTests {
         #expect(given.password == Secret("own"))
     }
 
-    @Test("sslmode up to prefer is plain text", arguments: ["disable", "allow", "prefer"])
-    func plainText(mode: String) throws {
-        _ = try PostgreSQLUpstreamSettings(connectionString: "host=a sslmode=\(mode)")
+    @Test("Every sslmode that libpq knows is taken", arguments: ["disable", "allow", "prefer"])
+    func modes(mode: String) throws {
+        let settings = try PostgreSQLUpstreamSettings(
+            connectionString: "host=a sslmode=\(mode) sslrootcert=/nowhere/root.crt")
+        #expect(settings.encryption.mode.rawValue == mode)
+        #expect(settings.encryption.roots == .none)
+    }
+
+    @Test("Parameters of TLS, binding and target come through")
+    func security() throws {
+        let settings = try PostgreSQLUpstreamSettings(
+            connectionString: """
+                host=a,b sslmode=require ssl_min_protocol_version=TLSv1.3 sslsni=0 \
+                sslrootcert=/nowhere channel_binding=require target_session_attrs=read-write
+                """)
+        #expect(settings.encryption.mode == .require)
+        #expect(settings.encryption.minimumVersion == .tlsv13)
+        #expect(!settings.encryption.sendsServerName)
+        #expect(settings.channelBinding == .require)
+        #expect(settings.target == .readWrite)
+        let plain = try PostgreSQLUpstreamSettings(connectionString: "host=a")
+        #expect(plain.channelBinding == .prefer)
+        #expect(plain.target == .any)
+        #expect(plain.encryption.minimumVersion == .tlsv12)
+    }
+
+    @Test("The name of a certificate is the host's, wherever hostaddr leads")
+    func hostNames() throws {
+        let settings = try PostgreSQLUpstreamSettings(
+            connectionString: "host=a.example,b.example hostaddr=127.0.0.1,127.0.0.2 port=1,2")
+        #expect(
+            settings.hosts == [
+                PostgreSQLAddress(host: "127.0.0.1", port: 1, hostName: "a.example"),
+                PostgreSQLAddress(host: "127.0.0.2", port: 2, hostName: "b.example"),
+            ])
+    }
+
+    @Test("sslrootcert=system is what the operating system trusts, and verifies fully")
+    func systemRoots() throws {
+        let settings = try PostgreSQLUpstreamSettings(
+            connectionString: "host=a sslrootcert=system")
+        #expect(settings.encryption.mode == .verifyFull)
+        #expect(settings.encryption.roots == .system)
     }
 
     @Test(
         "What is not supported, or wrong, is a configuration error that repeats no secret",
         arguments: [
-            "host=a password=hunter2 sslmode=require", "host=a password=hunter2 sslmode=verify-ca",
-            "host=a password=hunter2 sslmode=verify-full",
-            "host=a password=hunter2 channel_binding=require",
-            "host=a password=hunter2 target_session_attrs=read-write",
+            "host=a password=hunter2 sslmode=hunter2",
+            "host=a password=hunter2 sslmode=verify-ca sslrootcert=/nowhere/hunter2",
+            "host=a password=hunter2 sslmode=verify-full sslsni=0 sslrootcert=system",
+            "hostaddr=127.0.0.1 password=hunter2 sslmode=verify-full sslrootcert=system",
+            "host=a password=hunter2 sslmode=require sslrootcert=system",
+            "host=a password=hunter2 sslcert=/nowhere/hunter2",
+            "host=a password=hunter2 sslcrl=/nowhere/hunter2",
+            "host=a password=hunter2 ssl_min_protocol_version=SSLv3",
+            "host=a password=hunter2 ssl_min_protocol_version=TLSv1.3 "
+                + "ssl_max_protocol_version=TLSv1.2",
+            "host=a password=hunter2 sslsni=2",
+            "host=a password=hunter2 channel_binding=hunter2",
+            "host=a password=hunter2 target_session_attrs=hunter2",
+            "host=a,b hostaddr=127.0.0.1 password=hunter2",
             "host=a password=hunter2 replication=database",
             "host=a password=hunter2 port=0", "host=a password=hunter2 port=x",
             "host=a password=hunter2 port=1,2", "host=a password='hunter2", "password=x hunter2",

@@ -47,7 +47,7 @@ final class TestLink: Sendable {
         self.eventLoop = eventLoop
         events = stream
         link = try await eventLoop.submit {
-            let link = PostgreSQLLinkFactory(settings: settings).makeLink(
+            let link = try PostgreSQLLinkFactory(settings: settings).makeLink(
                 startup: SessionStartup(user: user, database: database, parameters: parameters),
                 eventLoop: eventLoop, delegate: Recorder(continuation),
                 probeSettings: probeSettings)
