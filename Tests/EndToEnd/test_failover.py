@@ -127,6 +127,33 @@ def test_what_only_the_lost_primary_knew_is_forgotten(pair, own_mynah):
         assert warm(mynah, lambda: connection.execute(read).fetchone()) == (0,)
 
 
+def test_sessions_leave_a_former_primary_when_another_has_taken_over(pair, own_mynah):
+    """It may still run and answer those who were there before; what it says is history."""
+    mynah = own_mynah(pair.url("read-write") + "&connect_timeout=2").start()
+    where = "SELECT inet_server_port()"
+    former, present = (pair.primary.port,), (pair.standby.port,)
+    idle, busy = connect(mynah), connect(mynah)
+    assert idle.execute(where).fetchone() == former
+    busy.execute("BEGIN")
+    busy.execute("UPDATE counter SET v = 4 WHERE id = 1")
+    # It takes no new sessions, its old ones live on.
+    pair.primary.process.send_signal(signal.SIGSTOP)
+    try:
+        pair.standby.promote()
+        with connect(mynah) as new:
+            assert new.execute(where).fetchone() == present
+            # Who holds nothing there goes on at the new one; who does is told.
+            wait_until(lambda: idle.execute(where).fetchone() == present, "it has moved", 10)
+            with pytest.raises(psycopg.OperationalError, match="another server has become"):
+                busy.execute("COMMIT")
+            new.execute("UPDATE counter SET v = 5 WHERE id = 1")
+            read = "SELECT v FROM counter WHERE id = 1"
+            assert warm(mynah, lambda: new.execute(read).fetchone()) == (5,)
+            assert idle.execute(read).fetchone() == (5,)
+    finally:
+        pair.primary.process.send_signal(signal.SIGCONT)
+
+
 class Readers:
     """Read a counter, mostly from memory, and note every value that had been replaced before."""
 

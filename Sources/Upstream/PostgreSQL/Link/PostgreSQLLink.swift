@@ -448,9 +448,7 @@ package final class PostgreSQLLink: UpstreamLink {
         startupDeadline = nil
         attemptDeadline?.cancel()
         attemptDeadline = nil
-        if let remote = attempts.address {
-            servers.reached(remote, host: attempts.hostIndex, database: database)
-        }
+        noteServer()
         backendKey = greeting.backendKey
         state = .ready(handler)
         let waiting = pending
@@ -466,7 +464,21 @@ package final class PostgreSQLLink: UpstreamLink {
         if rest.readableBytes > 0 { channelReceived(rest, from: handler) }
     }
 
+    private func noteServer() {
+        guard let remote = attempts.address else { return }
+        let bound = NIOLoopBound(self, eventLoop: eventLoop)
+        servers.reached(
+            .init(database: database, address: remote, host: attempts.hostIndex) {
+                [eventLoop] in eventLoop.execute { bound.value.superseded() }
+            }, id: ObjectIdentifier(self))
+    }
+
     // MARK: Ending
+
+    private func superseded() {
+        guard case .ready = state else { return }
+        fail(ConnectionFailure.error(address, "another server has become the primary"))
+    }
 
     private func reportWritability(_ isWritable: Bool) {
         guard isWritable != self.isWritable else { return }
@@ -494,6 +506,7 @@ package final class PostgreSQLLink: UpstreamLink {
     }
 
     private func end() {
+        if case .ready = state { servers.ended(ObjectIdentifier(self)) }
         state = .closed
         startupDeadline?.cancel()
         startupDeadline = nil

@@ -17,7 +17,9 @@ package struct PostgreSQLLinkFactory: Sendable {
     ) throws(PostgresError) {
         self.settings = settings
         tls = try LinkTLS(settings.encryption)
-        servers = KnownServers(onServerChanged: onServerChanged)
+        servers = KnownServers(
+            isExclusive: settings.target == .readWrite || settings.target == .primary,
+            onServerChanged: onServerChanged)
     }
 
     /// Reads the certificates anew. Throws `F0000`; what was in use then stays so.

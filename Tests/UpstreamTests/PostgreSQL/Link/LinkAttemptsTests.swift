@@ -100,24 +100,4 @@ struct LinkAttemptsTests {
             #expect(!reason.contains("secret"))
         }
     }
-
-    @Test("The first link to another server is told of, once")
-    func knownServers() throws {
-        let changes = Changes()
-        let servers = KnownServers { changes.add($0) }
-        servers.reached(first[0], host: 0, database: "d")
-        servers.reached(first[0], host: 0, database: "d")
-        #expect(changes.all == [])
-        servers.reached(first[1], host: 1, database: "d")
-        servers.reached(first[1], host: 1, database: "d")
-        servers.reached(first[1], host: 1, database: "other")
-        #expect(changes.all == ["d"])
-        #expect(servers.lastHost == 1)
-    }
-
-    private final class Changes: @unchecked Sendable {
-        // Sendable: used by one test on one thread.
-        private(set) var all: [String] = []
-        func add(_ database: String) { all.append(database) }
-    }
 }
