@@ -21,7 +21,7 @@ extension ClientSession {
         // After a COMMIT or ROLLBACK in the same segment, or one not yet ended by its Sync, writes
         // commit by themselves.
         var hasEndedBlock =
-            segment.steps.dropLast(statements.count).contains(where: \.endsTransaction)
+            segment.endingSteps > statements.count(where: \.endsTransaction)
             || (openSegment.map { $0 !== segment && $0.endsTransaction } ?? false)
         for statement in statements {
             var statement = statement

@@ -290,8 +290,16 @@ final class ClientSession {
         isProcessing = true
         defer { isProcessing = false }
         do {
-            while wait == nil, !isClosed, let frame = try nextFrame() {
-                try handle(frame)
+            var goesOn = true
+            while goesOn {
+                while wait == nil, !isClosed, let frame = try nextFrame() {
+                    try handle(frame)
+                }
+                // What made it wait may be over as soon as this is written: nobody else would go on
+                // with the messages that are left.
+                let isWaiting = wait != nil
+                flushUpstream()
+                goesOn = isWaiting && wait == nil && !isClosed
             }
         } catch {
             guard defersViolation(error) else {

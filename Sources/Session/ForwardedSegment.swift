@@ -56,8 +56,26 @@ final class ForwardedSegment {
         self.startedAt = startedAt
     }
 
+    /// How many steps end a transaction, or may. This and what follows is kept as steps are added:
+    /// a pipeline may have very many of them before its Sync.
+    private(set) var endingSteps = 0
+    private var rollsBackToSavepoint = false
+    /// Whether names may resolve to other relations after it: a SET, or anything opaque.
+    private(set) var mayChangeResolution = false
+    /// Whether a Parse may be read differently after it.
+    private(set) var changesParseContext = false
+    private(set) var controlsTransaction = false
+
     func append(_ step: StatementProfile) {
         steps.append(step)
+        if step.endsTransaction { endingSteps += 1 }
+        if step.isSetting || step.taintsSession { mayChangeResolution = true }
+        if mayChangeResolution || step.kind == .opaque { changesParseContext = true }
+        if step.mayEndTransaction { controlsTransaction = true }
+        if case .transaction(let command) = step.kind {
+            controlsTransaction = true
+            if case .rollbackToSavepoint = command { rollsBackToSavepoint = true }
+        }
     }
 
     /// One statement's CommandComplete has come. `isRollback` tells that its tag is ROLLBACK.
@@ -128,35 +146,11 @@ final class ForwardedSegment {
     }
 
     /// Whether a transaction ended in it, whatever the state is afterwards.
-    var endsTransaction: Bool { steps.contains(where: \.endsTransaction) }
+    var endsTransaction: Bool { endingSteps > 0 }
 
     /// Whether settings made earlier may be undone by it.
     var mayRevertSettings: Bool {
-        endsTransaction
-            || steps.contains { step in
-                if case .transaction(.rollbackToSavepoint) = step.kind { return true }
-                return false
-            }
-    }
-
-    /// Whether names may resolve to other relations after it: a SET, or anything opaque.
-    var mayChangeResolution: Bool {
-        steps.contains { step in
-            if case .setting = step.kind { return true }
-            return step.taintsSession
-        }
-    }
-
-    /// Whether a Parse may be read differently after it.
-    var changesParseContext: Bool {
-        mayChangeResolution || steps.contains { $0.kind == .opaque }
-    }
-
-    var controlsTransaction: Bool {
-        steps.contains { step in
-            if case .transaction = step.kind { return true }
-            return step.mayEndTransaction
-        }
+        endsTransaction || rollsBackToSavepoint
     }
 }
 

@@ -63,6 +63,8 @@ struct ReplyLedger {
     }
 
     fileprivate var owed: Deque<Item> = []
+    /// The segments that items of `owed` settle, in the same order: looked at for every reply.
+    private var owedSegments: Deque<ForwardedSegment> = []
     private(set) var isCopyingIn = false
     /// COPY data has been sent, and not its end.
     private var hasOpenCopyData = false
@@ -96,6 +98,7 @@ struct ReplyLedger {
             return false
         }
         owed.append(item)
+        if let segment = item.segment { owedSegments.append(segment) }
         return true
     }
 
@@ -189,15 +192,7 @@ struct ReplyLedger {
     /// The segment that the first reply owed belongs to.
     var currentSegment: ForwardedSegment? {
         if let held = heldOver.first(where: { $0.completedSteps < $0.steps.count }) { return held }
-        for item in owed {
-            switch item {
-            case .sync(let segment), .query(let segment, _), .functionCall(let segment):
-                return segment
-            default:
-                continue
-            }
-        }
-        return nil
+        return owedSegments.first
     }
 
     /// Every segment still outstanding, in order.
@@ -322,6 +317,7 @@ struct ReplyLedger {
     /// COPY IN has begun for the first item: the Sync messages sent before the end of the data
     /// will be ignored by the server, so no ReadyForQuery answers them.
     private mutating func beginCopyIn() {
+        defer { owedSegments = Deque(owed.compactMap(\.segment)) }
         var index = 1
         while index < owed.count {
             switch owed[index] {
@@ -391,9 +387,11 @@ struct ReplyLedger {
                 capture?.abandon(.replyNotStorable)
                 segment.failed()
                 skipped.append(segment)
+                owedSegments.removeFirst()
             case .functionCall(let segment):
                 segment.failed()
                 skipped.append(segment)
+                owedSegments.removeFirst()
             }
             owed.removeFirst()
         }
@@ -406,6 +404,7 @@ struct ReplyLedger {
         switch owed.first {
         case .sync(let segment), .query(let segment, _), .functionCall(let segment):
             owed.removeFirst()
+            owedSegments.removeFirst()
             isCopyingIn = false
             // Sent before this ReadyForQuery: of a COPY that is over.
             while case .copyEnd = owed.first { owed.removeFirst() }
@@ -419,6 +418,18 @@ struct ReplyLedger {
             guard owed.isEmpty, !heldOver.isEmpty else { return .unexpected }
             isSkippingToSync = false
             return .ready(heldOver.removeFirst())
+        }
+    }
+}
+
+extension ReplyLedger.Item {
+    /// What the ReadyForQuery that answers it settles; nil where none does.
+    fileprivate var segment: ForwardedSegment? {
+        switch self {
+        case .sync(let segment), .query(let segment, _), .functionCall(let segment): segment
+        case .parse, .passedParse, .bind, .absorbedBind, .describeStatement, .describePortal,
+            .execute, .close, .absorbedClose, .copyEnd:
+            nil
         }
     }
 }

@@ -15,7 +15,7 @@ from protocol_pair import DIRECT, PROXIED, Difference, Pair, drop_databases, mak
 from protocol_programs import PREAMBLE, ProgramMaker
 from wire import RawSession
 
-PROGRAMS = int(os.environ.get("MYNAH_FUZZ_PROTOCOL_PROGRAMS", "300"))
+PROGRAMS = int(os.environ.get("MYNAH_FUZZ_PROTOCOL_PROGRAMS", "200"))
 SEED = int(os.environ.get("MYNAH_FUZZ_SEED", "20130101"))
 MEBIBYTE = 1 << 20
 CONTENTS = [
@@ -91,4 +91,4 @@ def test_programs_are_answered_as_directly(request, postgres, server):
     witness.close()
     assert mynah.resident_bytes() - resident < 128 * MEBIBYTE
     if server == "cached_postgres":
-        assert mynah.metrics().total("mynah_cache_hits_total") - hits > programs
+        assert mynah.metrics().total("mynah_cache_hits_total") - hits > programs // 4
