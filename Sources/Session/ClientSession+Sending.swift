@@ -69,9 +69,12 @@ extension ClientSession {
         over writes: WriteSet, catalogVersion: UInt64, in segment: ForwardedSegment
     ) throws(PostgresError) {
         guard !isClosed else { throw Self.shutdown }
+        if windows.covers(writes, catalogVersion: catalogVersion, in: segment) { return }
         let window = try services.coordinator.open(
             writes, database: database, catalogVersion: catalogVersion)
-        if let window { windows.add(window, of: segment) }
+        guard let window else { return }
+        windows.add(window, of: segment)
+        windows.noteNewest(writes, catalogVersion: catalogVersion, in: segment)
     }
 
     /// Whether the names in what is sent now mean what analysis took them for. They may not where

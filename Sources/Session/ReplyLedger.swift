@@ -105,6 +105,7 @@ struct ReplyLedger {
     /// Notes that a message has been sent ahead of everything that is owed: of that nothing has.
     mutating func oweFirst(_ item: Item) {
         owed.prepend(item)
+        if let segment = item.segment { owedSegments.prepend(segment) }
     }
 
     enum OwnAnswer {
@@ -428,7 +429,8 @@ extension ReplyLedger.Item {
         switch self {
         case .sync(let segment), .query(let segment, _), .functionCall(let segment): segment
         case .parse, .passedParse, .bind, .absorbedBind, .describeStatement, .describePortal,
-            .execute, .close, .absorbedClose, .copyEnd:
+            .execute, .close, .parseAnswered, .closeAnswered, .absorbedParse, .absorbedClose,
+            .copyEnd:
             nil
         }
     }

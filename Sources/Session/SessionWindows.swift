@@ -1,3 +1,5 @@
+import SQLAnalysis
+
 /// The write windows that one session has open, each with the segment whose end closes it.
 ///
 /// The one place that holds them: a window leaves it to be closed, or to be handed to the
@@ -5,6 +7,22 @@
 /// Almost always one or none, hence an array. Confined to the session's event loop.
 struct SessionWindows {
     private var open: [(segment: ForwardedSegment, window: OpenWindow)] = []
+    /// What the newest of them covers.
+    private var newest: (segment: ForwardedSegment, writes: WriteSet, catalogVersion: UInt64)?
+
+    /// Whether the newest window covers exactly this: a pipeline may write the same many times.
+    func covers(
+        _ writes: WriteSet, catalogVersion: UInt64, in segment: ForwardedSegment
+    ) -> Bool {
+        guard let newest, newest.segment === segment else { return false }
+        return newest.catalogVersion == catalogVersion && newest.writes == writes
+    }
+
+    mutating func noteNewest(
+        _ writes: WriteSet, catalogVersion: UInt64, in segment: ForwardedSegment
+    ) {
+        newest = (segment, writes, catalogVersion)
+    }
 
     var isEmpty: Bool { open.isEmpty }
 
@@ -28,6 +46,7 @@ struct SessionWindows {
     /// Takes out the windows of `segment`: they are the caller's to close.
     mutating func take(of segment: ForwardedSegment) -> [OpenWindow] {
         guard !open.isEmpty else { return [] }
+        if newest?.segment === segment { newest = nil }
         let taken = open.filter { $0.segment === segment }.map(\.window)
         open.removeAll { $0.segment === segment }
         return taken
@@ -35,6 +54,7 @@ struct SessionWindows {
 
     /// Takes out whatever is open: it is the caller's to close.
     mutating func takeAll() -> [OpenWindow] {
+        newest = nil
         defer { open = [] }
         return open.map(\.window)
     }
