@@ -33,6 +33,7 @@ let package = Package(
         .systemLibrary(
             name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CPrctl"),
 
         // What everything counts into, and the faults that tests switch on.
         .target(name: "Telemetry"),
@@ -51,9 +52,16 @@ let package = Package(
             name: "ResultCache",
             dependencies: ["Mutants", nioCore], swiftSettings: dataPlane),
         .target(
+            name: "Security",
+            dependencies: [
+                "PostgresWire", "Telemetry", nioCore,
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ]),
+        .target(
             name: "ProxyConfiguration",
             dependencies: [
-                "CLibPQ", "SQLAnalysis",
+                "CLibPQ", "SQLAnalysis", "Security", "PostgresWire", "Telemetry",
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ]),
 
@@ -70,8 +78,8 @@ let package = Package(
         .target(
             name: "Session",
             dependencies: [
-                "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry", "Mutants",
-                nioCore, logging,
+                "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Security", "Telemetry",
+                "Mutants", nioCore, nioPosix, logging,
                 .product(name: "DequeModule", package: "swift-collections"),
             ], swiftSettings: dataPlane),
 
@@ -87,8 +95,9 @@ let package = Package(
         .target(
             name: "ProxyServer",
             dependencies: [
-                "CLibPQ", "Session", "Operations", "Upstream", "PostgresWire",
-                "ProxyConfiguration", "ResultCache", "Telemetry", nioCore, nioPosix, logging,
+                "CLibPQ", "CPrctl", "Session", "Operations", "Upstream", "PostgresWire",
+                "ProxyConfiguration", "ResultCache", "Security", "Telemetry", nioCore, nioPosix,
+                logging,
                 lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
@@ -105,9 +114,17 @@ let package = Package(
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
         .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", nioCore]),
         .testTarget(
+            name: "SecurityTests",
+            dependencies: [
+                "Security", "PostgresWire", "Telemetry", nioCore,
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ]),
+        .testTarget(
             name: "SQLAnalysisTests", dependencies: ["SQLAnalysis", "Telemetry", "Mutants"]),
         .testTarget(name: "ResultCacheTests", dependencies: ["ResultCache", "Mutants", nioCore]),
-        .testTarget(name: "ProxyConfigurationTests", dependencies: ["ProxyConfiguration"]),
+        .testTarget(
+            name: "ProxyConfigurationTests", dependencies: ["ProxyConfiguration", "Security"]),
         .testTarget(
             name: "UpstreamTests",
             dependencies: [
@@ -118,8 +135,8 @@ let package = Package(
         .testTarget(
             name: "SessionTests",
             dependencies: [
-                "Session", "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry",
-                "Mutants", nioCore, logging,
+                "Session", "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Security",
+                "Telemetry", "Mutants", nioCore, logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]),
         .testTarget(

@@ -41,17 +41,29 @@ package struct ServerAuthenticationStateMachine: Sendable {
 
     private var state: State = .awaitingRequest
     private let user: String
-    private let password: Secret?
+    private let credentials: UpstreamCredentials?
     private let makeNonce: @Sendable () -> String
 
+    package init(user: String, credentials: UpstreamCredentials?) {
+        self.init(user: user, credentials: credentials, makeNonce: ScramClient.makeNonce)
+    }
+
     package init(user: String, password: Secret?) {
-        self.init(user: user, password: password, makeNonce: ScramClient.makeNonce)
+        self.init(user: user, credentials: password.map { .password($0) })
+    }
+
+    init(
+        user: String, credentials: UpstreamCredentials?,
+        makeNonce: @escaping @Sendable () -> String
+    ) {
+        self.user = user
+        self.credentials = credentials
+        self.makeNonce = makeNonce
     }
 
     init(user: String, password: Secret?, makeNonce: @escaping @Sendable () -> String) {
-        self.user = user
-        self.password = password
-        self.makeNonce = makeNonce
+        self.init(
+            user: user, credentials: password.map { .password($0) }, makeNonce: makeNonce)
     }
 
     /// The body of an Authentication message came. Throws (FATAL) where the method is not
@@ -129,7 +141,7 @@ package struct ServerAuthenticationStateMachine: Sendable {
                 "the upstream server offers no supported SASL mechanism", severity: .fatal,
                 hint: "Supported is \(ScramClient.mechanism).")
         }
-        let client = ScramClient(password: try requirePassword(), nonce: makeNonce())
+        let client = ScramClient(credentials: try requireCredentials(), nonce: makeNonce())
         state = .awaitingServerFirst(client)
         return .send(
             Self.message {
@@ -139,13 +151,24 @@ package struct ServerAuthenticationStateMachine: Sendable {
     }
 
     private func requirePassword() throws(PostgresError) -> Secret {
-        guard let password, !password.value.isEmpty else {
-            throw PostgresError(
-                .invalidPassword, "the upstream server asks for a password and none is configured",
-                severity: .fatal,
-                hint: "Put one into the upstream connection string or into the password file.")
-        }
+        guard case .password(let password) = try requireCredentials() else { throw Self.noPassword }
         return password
+    }
+
+    /// Keys of a SCRAM exchange answer nothing else.
+    private func requireCredentials() throws(PostgresError) -> UpstreamCredentials {
+        switch credentials {
+        case .password(let password) where password.value.isEmpty: throw Self.noPassword
+        case .some(let credentials): return credentials
+        case nil: throw Self.noPassword
+        }
+    }
+
+    private static var noPassword: PostgresError {
+        PostgresError(
+            .invalidPassword, "the upstream server asks for a password and none is configured",
+            severity: .fatal,
+            hint: "Put one into the upstream connection string or into the password file.")
     }
 
     private static func readASCII(_ body: ByteBuffer) throws(PostgresError) -> String {

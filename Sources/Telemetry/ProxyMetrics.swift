@@ -45,6 +45,14 @@ package final class ProxyMetrics: Sendable {
     package let clientConnectionsTotal = Counter()
     /// Connections turned away because `limits.max_client_connections` was reached.
     package let clientConnectionsRefused = Counter()
+    /// Connections that have not shown yet who they are.
+    package let pendingConnections = Gauge()
+    /// Connections turned away because there were too many of those, or too many of one address.
+    package let pendingConnectionsRefused = Counter()
+    package let logins = LoginCounters()
+    /// Questions to the database for a user's secret.
+    package let authQueries = Counter()
+    package let authQueriesWaiting = Gauge()
     /// Error responses sent to clients, the upstream's own included.
     package let errorsSent = Counter()
     package let bytesToClients = Counter()
