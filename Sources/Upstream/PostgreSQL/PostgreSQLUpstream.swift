@@ -9,6 +9,8 @@ import SQLAnalysis
 package final class PostgreSQLUpstream: Upstream {
     private let links: PostgreSQLLinkFactory
     private let postgreSQLAnalyzer: PostgreSQLAnalyzer
+    private let credentials = ClientCredentials()
+    private let secrets: RoleSecretReader
 
     /// Nothing is connected yet: a server that is down does not keep the proxy from starting.
     ///
@@ -18,7 +20,8 @@ package final class PostgreSQLUpstream: Upstream {
     ) throws(PostgresError) {
         var settings = try PostgreSQLUpstreamSettings(connectionString: conninfo)
         settings.connectTimeout = min(settings.connectTimeout, connectTimeout)
-        links = PostgreSQLLinkFactory(settings: settings)
+        links = PostgreSQLLinkFactory(settings: settings, credentials: credentials)
+        secrets = RoleSecretReader(conninfo: conninfo)
         postgreSQLAnalyzer = PostgreSQLAnalyzer(
             conninfo: conninfo, cells: cells, logger: logger
         ) { database in
@@ -53,7 +56,19 @@ package final class PostgreSQLUpstream: Upstream {
         try await postgreSQLAnalyzer.waitUntilEnded(key: key?.processID, database: database)
     }
 
+    package func remember(_ credentials: UpstreamCredentials, forUser user: String) {
+        self.credentials.remember(credentials, of: user)
+    }
+
+    package func lookUpSecret(
+        ofUser user: String, _ question: RoleSecretQuestion,
+        _ completion: @escaping @Sendable (Result<Secret?, RoleSecretFailure>) -> Void
+    ) {
+        secrets.lookUp(user, question, completion)
+    }
+
     package func shutDown() async {
+        secrets.close()
         postgreSQLAnalyzer.close()
     }
 }

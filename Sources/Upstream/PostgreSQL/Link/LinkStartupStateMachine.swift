@@ -30,7 +30,12 @@ struct LinkStartupStateMachine {
     private let probesSettings: Bool
 
     init(user: String, password: Secret?, probesSettings: Bool) {
-        authentication = ServerAuthenticationStateMachine(user: user, password: password)
+        self.init(
+            user: user, credentials: password.map { .password($0) }, probesSettings: probesSettings)
+    }
+
+    init(user: String, credentials: UpstreamCredentials?, probesSettings: Bool) {
+        authentication = ServerAuthenticationStateMachine(user: user, credentials: credentials)
         greeting = UpstreamGreeting(
             parameterStatuses: [], backendKey: nil, settings: [:], sessionUser: user)
         self.probesSettings = probesSettings

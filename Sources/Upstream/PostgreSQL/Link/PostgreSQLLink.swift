@@ -26,6 +26,7 @@ package final class PostgreSQLLink: UpstreamLink {
     private let settings: PostgreSQLUpstreamSettings
     private let startup: StartupMessage
     private let user: String
+    private let credentials: UpstreamCredentials?
     private let eventLoop: any EventLoop
     private let probesSettings: Bool
     /// Held until the link is over, then let go: the delegate owns the link.
@@ -49,12 +50,21 @@ package final class PostgreSQLLink: UpstreamLink {
     private var address: PostgreSQLAddress { settings.hosts[hostIndex] }
 
     /// Starts connecting. Call on `eventLoop`.
+    ///
+    /// `credentials`: of the client's own user, where it has shown some; those of the settings,
+    /// where there are any, go before them.
     init(
         settings: PostgreSQLUpstreamSettings, startup: SessionStartup, eventLoop: any EventLoop,
-        delegate: any UpstreamLinkDelegate, probesSettings: Bool
+        delegate: any UpstreamLinkDelegate, probesSettings: Bool,
+        credentials: UpstreamCredentials? = nil
     ) {
         self.settings = settings
         self.user = settings.user ?? startup.user
+        if let password = settings.password {
+            self.credentials = .password(password)
+        } else {
+            self.credentials = settings.user == nil ? credentials : nil
+        }
         self.startup = StartupMessage(settings: settings, startup: startup)
         self.eventLoop = eventLoop
         self.delegate = delegate
@@ -190,7 +200,7 @@ package final class PostgreSQLLink: UpstreamLink {
         state = .starting(
             handler,
             LinkStartupStateMachine(
-                user: user, password: settings.password, probesSettings: probesSettings))
+                user: user, credentials: credentials, probesSettings: probesSettings))
         var message = ByteBuffer()
         message.writeStartup(startup)
         handler.send(message)

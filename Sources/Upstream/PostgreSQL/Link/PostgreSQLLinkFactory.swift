@@ -4,9 +4,12 @@ import PostgresWire
 /// Makes links to one PostgreSQL upstream.
 package struct PostgreSQLLinkFactory: Sendable {
     package let settings: PostgreSQLUpstreamSettings
+    private let credentials: ClientCredentials?
 
-    package init(settings: PostgreSQLUpstreamSettings) {
+    /// - Parameter credentials: what clients have shown; used where the settings name no user.
+    package init(settings: PostgreSQLUpstreamSettings, credentials: ClientCredentials? = nil) {
         self.settings = settings
+        self.credentials = credentials
     }
 
     /// Starts connecting one link; what happens is told to `delegate`, never before this returns.
@@ -21,7 +24,7 @@ package struct PostgreSQLLinkFactory: Sendable {
         eventLoop.assertInEventLoop()
         let link = PostgreSQLLink(
             settings: settings, startup: startup, eventLoop: eventLoop, delegate: delegate,
-            probesSettings: probeSettings)
+            probesSettings: probeSettings, credentials: credentials?.of(startup.user))
         link.start()
         return link
     }
