@@ -44,6 +44,8 @@ struct ReloadService: Service {
             logger.warning("changed in the file, but takes effect only after a restart: \(key)")
         }
         services.options = SessionOptions(new)
+        services.authenticator.settings = .init(new)
+        CoreDumps.allow(new.log.coreDumps, logger: logger)
         cache.setLimits(
             CacheLimits(
                 memory: new.cache.memory.bytes, maximumEntry: new.cache.maximumEntry.bytes))

@@ -3,6 +3,7 @@ import NIOCore
 import PostgresWire
 import ResultCache
 import SQLAnalysis
+import Security
 import Telemetry
 import Upstream
 
@@ -14,25 +15,43 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
-    private enum Phase {
+    enum Phase {
         case startup
+        /// Until the client has shown who it is: `ClientConnectionHandler+Authentication.swift`.
+        case authenticating(ClientLogin)
         /// The first session of its kind: the upstream is asked how it greets.
         case greeting(SessionStartup, FillLease?)
         case session(ClientSession)
         case closed
     }
 
-    private let services: SessionServices
+    /// What is known of the transport; to be set before the startup message is read.
+    package var transport = TransportSecurity.none
+
+    let services: SessionServices
     private let registry: ConnectionRegistry
-    private var phase: Phase = .startup
-    private var input = ByteBuffer()
-    private var output: ClientOutput?
-    private var deadline: Scheduled<Void>?
+    var phase: Phase = .startup
+    var input = ByteBuffer()
+    private(set) var output: ClientOutput?
+    var deadline: Scheduled<Void>?
+    /// When the connection was accepted, monotonic.
+    private(set) var began = NIODeadline.now()
+    /// How the connection is counted against the limits of `ConnectionQuota`.
+    private var quota = QuotaStanding.none
+    private var peerGroup: PeerAddress.Group?
     private var key: BackendKey?
     private var link: (any UpstreamLink)?
-    private var negotiation = ByteBuffer()
+    /// What goes to the client before the next authentication message.
+    var negotiation = ByteBuffer()
     private var encryptionRequests: Set<StartupPacket> = []
     private var isDraining = false
+
+    private enum QuotaStanding {
+        case none, pending, admitted
+    }
+
+    /// What may be held of a client that has not shown who it is, in bytes.
+    static let unauthenticatedLimit = 32 << 10
 
     package init(services: SessionServices, registry: ConnectionRegistry) {
         self.services = services
@@ -64,6 +83,32 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             drain: { [eventLoop = context.eventLoop] in
                 eventLoop.execute { bound.value.drain() }
             })
+        began = .now()
+        count(context.channel)
+    }
+
+    /// Counts the connection among those that have not shown who they are, or refuses it.
+    private func count(_ channel: any Channel) {
+        let authenticator = services.authenticator
+        peerGroup =
+            PeerAddress(remote: channel.remoteAddress, local: channel.localAddress).group
+        guard let excess = authenticator.quota.open(peerGroup, authenticator.settings.quota) else {
+            quota = .pending
+            services.metrics.pendingConnections.increment()
+            return
+        }
+        services.metrics.pendingConnectionsRefused.increment()
+        refuse(.tooManyConnections(excess))
+    }
+
+    private func endCount() {
+        switch quota {
+        case .none: return
+        case .pending: services.metrics.pendingConnections.decrement()
+        case .admitted: break
+        }
+        services.authenticator.quota.close(peerGroup, isPending: quota == .pending)
+        quota = .none
     }
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -71,15 +116,16 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         switch phase {
         case .session(let session):
             session.received(bytes)
-        case .startup, .greeting:
+        case .startup, .greeting, .authenticating:
             input.writeImmutableBuffer(bytes)
-            if input.readableBytes > 4 * StartupPacket.maximumLength {
+            if input.readableBytes > inputLimit {
                 refuse(
                     PostgresError(
                         .protocolViolation, "too much data before the session has started"))
                 return
             }
             readStartup(context)
+            readAuthentication()
         case .closed:
             break
         }
@@ -104,7 +150,9 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         guard output != nil else { return }
         output = nil
         deadline?.cancel()
+        endCount()
         if case .session(let session) = phase { session.end() }
+        if case .authenticating(let login) = phase { abandoned(login) }
         phase = .closed
         link?.close()
         link = nil
@@ -148,13 +196,6 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             throw PostgresError(
                 .invalidAuthorization, "no PostgreSQL user name specified in startup packet")
         }
-        guard registry.admits(context.channel) else {
-            services.metrics.clientConnectionsRefused.increment()
-            throw PostgresError(
-                .tooManyConnections, "sorry, too many clients already",
-                hint: "The limit is limits.max_client_connections of the proxy.")
-        }
-        if isDraining { throw ClientSession.shutdown }
         message.writeNegotiation(to: &negotiation)
         let parameters = message.parameters.filter {
             $0.name != "user" && $0.name != "database" && !$0.name.hasPrefix("_pq_.")
@@ -162,6 +203,25 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         let startup = SessionStartup(
             user: user, database: database,
             parameters: parameters.map { .init(name: $0.name, value: $0.value) })
+        try authenticate(startup, context)
+    }
+
+    /// The client has shown who it is: it gets a session, or is told that there are too many.
+    func admit(
+        _ startup: SessionStartup, _ context: ChannelHandlerContext
+    ) throws(PostgresError) {
+        guard registry.admits(context.channel) else {
+            services.metrics.clientConnectionsRefused.increment()
+            throw PostgresError(
+                .tooManyConnections, "sorry, too many clients already",
+                hint: "The limit is limits.max_client_connections of the proxy.")
+        }
+        if isDraining { throw ClientSession.shutdown }
+        if quota == .pending {
+            quota = .admitted
+            services.authenticator.quota.authenticated(peerGroup)
+            services.metrics.pendingConnections.decrement()
+        }
         deadline?.cancel()
         deadline = nil
         if let greeting = services.greetings.greeting(for: startup, now: MonotonicClock.now) {
@@ -203,13 +263,15 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         switch phase {
         case .startup, .greeting:
             refuse(PostgresError("57014", "canceling the connection due to startup timeout"))
+        case .authenticating(let login):
+            timedOut(login)
         case .session, .closed:
             break
         }
     }
 
     /// Ends the connection with a FATAL error.
-    private func refuse(_ error: PostgresError) {
+    func refuse(_ error: PostgresError) {
         var error = error
         error.severity = .fatal
         services.metrics.errorsSent.increment()
@@ -223,7 +285,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     private func drain() {
         isDraining = true
         switch phase {
-        case .startup, .greeting: refuse(ClientSession.shutdown)
+        case .startup, .authenticating, .greeting: refuse(ClientSession.shutdown)
         case .session(let session): session.drain()
         case .closed: break
         }
@@ -245,7 +307,7 @@ extension ClientConnectionHandler: UpstreamLinkDelegate {
             greet(startup, greeting, link: link, eventLoop)
         case .session(let session):
             session.upstreamReady(greeting)
-        case .startup, .closed:
+        case .startup, .authenticating, .closed:
             break
         }
     }
@@ -266,7 +328,7 @@ extension ClientConnectionHandler: UpstreamLinkDelegate {
             refuse(error)
         case .session(let session):
             session.upstreamClosed(error, mayStillRun: mayStillRun)
-        case .startup, .closed:
+        case .startup, .authenticating, .closed:
             break
         }
     }
