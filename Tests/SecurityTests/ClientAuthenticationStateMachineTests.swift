@@ -186,6 +186,18 @@ struct ClientAuthenticationStateMachineTests {
                 + "database \"shop\", no encryption")
     }
 
+    @Test("A token is not asked for where it could be read on its way")
+    func plainToken() throws {
+        let tokens = try TokenFixture.verifier()
+        var distant = Self.machine(.jwt, tokens: tokens)
+        Self.expectRefused(distant.start(), .invalidAuthorization, .encryptionRequired)
+        var encrypted = Self.machine(
+            .jwt, tokens: tokens, transport: TransportSecurity(isEncrypted: true))
+        #expect(try Self.sent(encrypted.start()) == [0, 0, 0, 3])
+        var local = Self.machine(.jwt, tokens: tokens, peer: .network([127, 0, 0, 1]))
+        #expect(try Self.sent(local.start()) == [0, 0, 0, 3])
+    }
+
     @Test("A certificate has to be there, encrypted, and name the user")
     func certificate() {
         func action(_ user: String, _ encrypted: Bool, _ names: [String])
