@@ -37,6 +37,7 @@ let package = Package(
         .systemLibrary(
             name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CLibPQ", pkgConfig: "libpq", providers: [.apt(["libpq-dev"])]),
+        .systemLibrary(name: "CPrctl"),
 
         // What everything counts into, and the faults that tests switch on.
         .target(name: "Telemetry"),
@@ -56,9 +57,16 @@ let package = Package(
             name: "ResultCache",
             dependencies: ["Mutants", nioCore], swiftSettings: dataPlane),
         .target(
+            name: "Security",
+            dependencies: [
+                "PostgresWire", "Telemetry", nioCore,
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ]),
+        .target(
             name: "ProxyConfiguration",
             dependencies: [
-                "CLibPQ", "SQLAnalysis",
+                "CLibPQ", "SQLAnalysis", "Security", "PostgresWire", "Telemetry",
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ]),
 
@@ -76,8 +84,8 @@ let package = Package(
         .target(
             name: "Session",
             dependencies: [
-                "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry", "Mutants",
-                nioCore, nioTLS, nioSSL, logging,
+                "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Security", "Telemetry",
+                "Mutants", nioCore, nioPosix, nioTLS, nioSSL, logging,
                 .product(name: "DequeModule", package: "swift-collections"),
             ], swiftSettings: dataPlane),
 
@@ -93,9 +101,9 @@ let package = Package(
         .target(
             name: "ProxyServer",
             dependencies: [
-                "CLibPQ", "Session", "Operations", "Upstream", "PostgresWire",
-                "ProxyConfiguration", "ResultCache", "Telemetry", nioCore, nioPosix, nioSSL,
-                logging, lifecycle,
+                "CLibPQ", "CPrctl", "Session", "Operations", "Upstream", "PostgresWire",
+                "ProxyConfiguration", "ResultCache", "Security", "Telemetry", nioCore, nioPosix,
+                nioSSL, logging, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
         .executableTarget(
@@ -111,9 +119,17 @@ let package = Package(
         .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
         .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", nioCore]),
         .testTarget(
+            name: "SecurityTests",
+            dependencies: [
+                "Security", "PostgresWire", "Telemetry", nioCore,
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "CryptoExtras", package: "swift-crypto"),
+            ]),
+        .testTarget(
             name: "SQLAnalysisTests", dependencies: ["SQLAnalysis", "Telemetry", "Mutants"]),
         .testTarget(name: "ResultCacheTests", dependencies: ["ResultCache", "Mutants", nioCore]),
-        .testTarget(name: "ProxyConfigurationTests", dependencies: ["ProxyConfiguration"]),
+        .testTarget(
+            name: "ProxyConfigurationTests", dependencies: ["ProxyConfiguration", "Security"]),
         .testTarget(
             name: "UpstreamTests",
             dependencies: [
@@ -124,8 +140,8 @@ let package = Package(
         .testTarget(
             name: "SessionTests",
             dependencies: [
-                "Session", "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry",
-                "Mutants", nioCore, logging,
+                "Session", "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Security",
+                "Telemetry", "Mutants", nioCore, logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]),
         .testTarget(

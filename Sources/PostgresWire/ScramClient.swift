@@ -45,20 +45,24 @@ struct ScramClient: Sendable {
     private let binding: Binding
     private let clientFirstBare: String
     private let nonce: String
-    private let password: Secret
+    private let credentials: UpstreamCredentials
 
     /// `nonce` is printable ASCII without a comma, fresh for each authentication.
-    init(password: Secret, nonce: String, binding: Binding = .none) {
-        self.password = password
+    init(credentials: UpstreamCredentials, nonce: String, binding: Binding = .none) {
+        self.credentials = credentials
         self.binding = binding
         self.nonce = nonce
         // The server takes the user from the startup message and ignores the one here.
         clientFirstBare = "n=,r=\(nonce)"
     }
 
+    init(password: Secret, nonce: String) {
+        self.init(credentials: .password(password), nonce: nonce)
+    }
+
     /// For RFC 7677's example, which names the user.
     init(user: String, password: Secret, nonce: String) {
-        self.password = password
+        credentials = .password(password)
         binding = .none
         self.nonce = nonce
         clientFirstBare = "n=\(user),r=\(nonce)"
@@ -110,7 +114,7 @@ struct ScramClient: Sendable {
                 detail: "Accepted are 1 to \(ScramKeyDerivation.maximumIterations) iterations.")
         }
         return ScramKeyDerivation(
-            password: password, salt: Array(salt), iterations: iterations,
+            credentials: credentials, salt: Array(salt), iterations: iterations,
             withoutProof: "c=\(binding.proofInput),r=\(combinedNonce)",
             authMessagePrefix: "\(clientFirstBare),\(message)")
     }
@@ -122,11 +126,12 @@ struct ScramClient: Sendable {
     }
 }
 
-/// The slow step of SCRAM: PBKDF2 of the password. Milliseconds to most of a second.
+/// The slow step of SCRAM: PBKDF2 of the password. Milliseconds to most of a second; with keys that
+/// are known already, next to nothing.
 package struct ScramKeyDerivation: Sendable {
     package static let maximumIterations = 1_000_000
 
-    let password: Secret
+    let credentials: UpstreamCredentials
     let salt: [UInt8]
     package let iterations: Int
     let withoutProof: String
@@ -135,24 +140,35 @@ package struct ScramKeyDerivation: Sendable {
     /// Computes the client's final message and the signature expected from the server. Blocking:
     /// call on a thread that may block, not on an event loop.
     package func derive() throws(PostgresError) -> ScramProof {
-        let saltedPassword: SymmetricKey
+        let clientKey: [UInt8]
+        let serverKey: SymmetricKey
+        switch credentials {
+        case .password(let password):
+            let salted = try saltedPassword(password)
+            clientKey = Self.mac(Array("Client Key".utf8), key: salted)
+            serverKey = SymmetricKey(data: Self.mac(Array("Server Key".utf8), key: salted))
+        case .scramKeys(let client, let server):
+            clientKey = client
+            serverKey = SymmetricKey(data: server)
+        }
+        let authMessage = Array("\(authMessagePrefix),\(withoutProof)".utf8)
+        let storedKey = SymmetricKey(data: Array(SHA256.hash(data: clientKey)))
+        let clientSignature = Self.mac(authMessage, key: storedKey)
+        let proof = zip(clientKey, clientSignature).map { $0 ^ $1 }
+        return ScramProof(
+            clientFinal: "\(withoutProof),p=\(Data(proof).base64EncodedString())",
+            serverKey: serverKey, authMessage: authMessage)
+    }
+
+    private func saltedPassword(_ password: Secret) throws(PostgresError) -> SymmetricKey {
         do {
-            saltedPassword = try KDF.Insecure.PBKDF2.deriveKey(
+            return try KDF.Insecure.PBKDF2.deriveKey(
                 from: Array(password.value.utf8), salt: salt, using: .sha256, outputByteCount: 32,
                 unsafeUncheckedRounds: iterations)
         } catch {
             throw PostgresError(
                 .internalError, "could not derive the SCRAM key", severity: .fatal)
         }
-        let authMessage = Array("\(authMessagePrefix),\(withoutProof)".utf8)
-        let clientKey = Self.mac(Array("Client Key".utf8), key: saltedPassword)
-        let storedKey = SymmetricKey(data: Array(SHA256.hash(data: clientKey)))
-        let clientSignature = Self.mac(authMessage, key: storedKey)
-        let proof = zip(clientKey, clientSignature).map { $0 ^ $1 }
-        let serverKey = SymmetricKey(data: Self.mac(Array("Server Key".utf8), key: saltedPassword))
-        return ScramProof(
-            clientFinal: "\(withoutProof),p=\(Data(proof).base64EncodedString())",
-            serverKey: serverKey, authMessage: authMessage)
     }
 
     private static func mac(_ data: [UInt8], key: SymmetricKey) -> [UInt8] {

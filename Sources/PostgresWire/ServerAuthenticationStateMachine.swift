@@ -41,23 +41,39 @@ package struct ServerAuthenticationStateMachine: Sendable {
 
     private var state: State = .awaitingRequest
     private let user: String
-    private let password: Secret?
+    private let credentials: UpstreamCredentials?
     private let binding: ChannelBinding
     private let makeNonce: @Sendable () -> String
 
-    package init(user: String, password: Secret?, binding: ChannelBinding = .unavailable) {
+    package init(
+        user: String, credentials: UpstreamCredentials?, binding: ChannelBinding = .unavailable
+    ) {
         self.init(
-            user: user, password: password, binding: binding, makeNonce: ScramClient.makeNonce)
+            user: user, credentials: credentials, binding: binding,
+            makeNonce: ScramClient.makeNonce)
+    }
+
+    package init(user: String, password: Secret?, binding: ChannelBinding = .unavailable) {
+        self.init(user: user, credentials: password.map { .password($0) }, binding: binding)
+    }
+
+    init(
+        user: String, credentials: UpstreamCredentials?, binding: ChannelBinding = .unavailable,
+        makeNonce: @escaping @Sendable () -> String
+    ) {
+        self.user = user
+        self.credentials = credentials
+        self.binding = binding
+        self.makeNonce = makeNonce
     }
 
     init(
         user: String, password: Secret?, binding: ChannelBinding = .unavailable,
         makeNonce: @escaping @Sendable () -> String
     ) {
-        self.user = user
-        self.password = password
-        self.binding = binding
-        self.makeNonce = makeNonce
+        self.init(
+            user: user, credentials: password.map { .password($0) }, binding: binding,
+            makeNonce: makeNonce)
     }
 
     /// The body of an Authentication message came. Throws (FATAL) where the method is not
@@ -134,7 +150,7 @@ package struct ServerAuthenticationStateMachine: Sendable {
         }
         try body.requireEnd()
         let client = ScramClient(
-            password: try requirePassword(), nonce: makeNonce(),
+            credentials: try requireCredentials(), nonce: makeNonce(),
             binding: try chooseBinding(mechanisms))
         guard mechanisms.contains(client.mechanism) else {
             throw PostgresError(
@@ -163,13 +179,24 @@ package struct ServerAuthenticationStateMachine: Sendable {
     }
 
     private func requirePassword() throws(PostgresError) -> Secret {
-        guard let password, !password.value.isEmpty else {
-            throw PostgresError(
-                .invalidPassword, "the upstream server asks for a password and none is configured",
-                severity: .fatal,
-                hint: "Put one into the upstream connection string or into the password file.")
-        }
+        guard case .password(let password) = try requireCredentials() else { throw Self.noPassword }
         return password
+    }
+
+    /// Keys of a SCRAM exchange answer nothing else.
+    private func requireCredentials() throws(PostgresError) -> UpstreamCredentials {
+        switch credentials {
+        case .password(let password) where password.value.isEmpty: throw Self.noPassword
+        case .some(let credentials): return credentials
+        case nil: throw Self.noPassword
+        }
+    }
+
+    private static var noPassword: PostgresError {
+        PostgresError(
+            .invalidPassword, "the upstream server asks for a password and none is configured",
+            severity: .fatal,
+            hint: "Put one into the upstream connection string or into the password file.")
     }
 
     private static func readASCII(_ body: ByteBuffer) throws(PostgresError) -> String {

@@ -26,63 +26,85 @@ struct ConfigurationDocument {
         try refuseUnknown()
     }
 
-    /// The table of `section`, which is not `.rule`.
+    /// The table of `section`, which is no array.
     func reader(for section: ConfigurationKey.Section) -> SectionReader {
         SectionReader(
-            document: self, section: section, path: [.key(section.rawValue)],
-            table: root[section.rawValue]?.table)
+            document: self, section: section, path: section.steps.map { .key($0) },
+            table: value(of: section)?.table)
     }
 
-    /// The `[[rule]]` tables in order.
-    func ruleReaders() -> [SectionReader] {
-        let name = ConfigurationKey.Section.rule.rawValue
-        guard let rules = root[name]?.array else { return [] }
-        return rules.enumerated().map { index, rule in
+    /// The tables of `section`, which is an array, in order.
+    func readers(for section: ConfigurationKey.Section) -> [SectionReader] {
+        guard let tables = value(of: section)?.array else { return [] }
+        return tables.enumerated().map { index, table in
             SectionReader(
-                document: self, section: .rule, path: [.key(name), .index(index)],
-                table: rule.table)
+                document: self, section: section,
+                path: section.steps.map { .key($0) } + [.index(index)], table: table.table)
         }
+    }
+
+    private func value(of section: ConfigurationKey.Section) -> (any TOMLValueConvertible)? {
+        var table: TOMLTable? = root
+        for step in section.steps.dropLast() { table = table?[step]?.table }
+        return section.steps.last.flatMap { table?[$0] }
     }
 
     private func refuseUnknown() throws(ConfigurationError) {
         // In the order of the file, so that its first mistake is the one reported.
-        var mistakes: [ConfigurationError] = []
-        for name in root.keys {
-            let path = [KeyLocator.Step.key(name)]
-            guard let section = ConfigurationKey.Section(rawValue: name) else {
-                mistakes.append(unknownTable(name))
-                continue
-            }
-            guard section == .rule else {
-                guard let table = root[name]?.table else {
-                    mistakes.append(wrongShape(name, at: path, expected: "a table: [\(name)]"))
-                    continue
-                }
-                mistakes += unknownKeys(of: table, in: section, at: path)
-                continue
-            }
-            guard let array = root[name]?.array else {
-                mistakes.append(wrongShape(name, at: path, expected: "[[rule]], once per rule"))
-                continue
-            }
-            for (index, element) in array.enumerated() {
-                let elementPath = path + [.index(index)]
-                guard let table = element.table else {
-                    mistakes.append(
-                        wrongShape(name, at: elementPath, expected: "[[rule]], once per rule"))
-                    continue
-                }
-                mistakes += unknownKeys(of: table, in: section, at: elementPath)
-            }
-        }
+        let mistakes = mistakes(of: root, in: nil, at: [])
         let first = mistakes.min { ($0.line ?? .max) < ($1.line ?? .max) }
         if let first {
             throw first
         }
     }
 
+    /// - Parameter section: nil for the file itself.
+    private func mistakes(
+        of table: TOMLTable, in section: ConfigurationKey.Section?, at path: [KeyLocator.Step]
+    ) -> [ConfigurationError] {
+        let children = ConfigurationKey.Section.children(of: section)
+        let names = section?.keys.map(\.name) ?? []
+        var mistakes: [ConfigurationError] = []
+        for name in table.keys {
+            let ownPath = path + [.key(name)]
+            if let child = children.first(where: { $0.steps.last == name }), let value = table[name]
+            {
+                mistakes += self.mistakes(of: value, as: child, at: ownPath)
+            } else if let section, !names.contains(name) {
+                mistakes.append(unknownKey(name, in: section, at: ownPath))
+            } else if section == nil {
+                mistakes.append(unknownTable(name))
+            }
+        }
+        return mistakes
+    }
+
+    private func mistakes(
+        of value: any TOMLValueConvertible, as section: ConfigurationKey.Section,
+        at path: [KeyLocator.Step]
+    ) -> [ConfigurationError] {
+        let name = section.rawValue
+        guard section.isArray else {
+            guard let table = value.table else {
+                return [wrongShape(value, name, at: path, expected: "a table: [\(name)]")]
+            }
+            return mistakes(of: table, in: section, at: path)
+        }
+        let expected = "[[\(name)]], once per \(section.steps.last ?? name)"
+        guard let array = value.array else {
+            return [wrongShape(value, name, at: path, expected: expected)]
+        }
+        return array.enumerated().flatMap { index, element in
+            let elementPath = path + [.index(index)]
+            guard let table = element.table else {
+                return [wrongShape(element, name, at: elementPath, expected: expected)]
+            }
+            return mistakes(of: table, in: section, at: elementPath)
+        }
+    }
+
     private func unknownTable(_ name: String) -> ConfigurationError {
-        let names = ConfigurationKey.Section.allCases.map(\.rawValue)
+        let names = ConfigurationKey.Section.children(of: nil).map(\.rawValue)
         let owners = ConfigurationKey.allCases.filter { $0.name == name }.map(\.rawValue)
         var hint = Self.hint(for: name, among: names)
         if hint.isEmpty, let owner = owners.first {
@@ -94,26 +116,25 @@ struct ConfigurationDocument {
             allowed: "tables of this file: \(names.joined(separator: ", "))\(hint)")
     }
 
-    private func unknownKeys(
-        of table: TOMLTable, in section: ConfigurationKey.Section, at path: [KeyLocator.Step]
-    ) -> [ConfigurationError] {
-        let names = section.keys.map(\.name)
-        return table.keys.filter { !names.contains($0) }.map { name in
-            ConfigurationError(
-                source: source, line: locator.line(of: path + [.key(name)]),
-                key: "\(section.rawValue).\(name)", problem: "unknown key",
-                allowed: "allowed keys here: \(names.joined(separator: ", "))"
-                    + Self.hint(for: name, among: names))
-        }
+    private func unknownKey(
+        _ name: String, in section: ConfigurationKey.Section, at path: [KeyLocator.Step]
+    ) -> ConfigurationError {
+        let children = ConfigurationKey.Section.children(of: section)
+        let names = section.keys.map(\.name) + children.compactMap(\.steps.last)
+        return ConfigurationError(
+            source: source, line: locator.line(of: path), key: "\(section.rawValue).\(name)",
+            problem: "unknown key",
+            allowed: "allowed keys here: \(names.joined(separator: ", "))"
+                + Self.hint(for: name, among: names))
     }
 
     private func wrongShape(
-        _ name: String, at path: [KeyLocator.Step], expected: String
+        _ found: any TOMLValueConvertible, _ name: String, at path: [KeyLocator.Step],
+        expected: String
     ) -> ConfigurationError {
-        let found = root[name].map { SectionReader.describe($0.tomlValue) } ?? "nothing"
-        return ConfigurationError(
-            source: source, line: locator.line(of: path), key: name, problem: "found \(found)",
-            allowed: "allowed: \(expected)")
+        ConfigurationError(
+            source: source, line: locator.line(of: path), key: name,
+            problem: "found \(SectionReader.describe(found))", allowed: "allowed: \(expected)")
     }
 
     private static func hint(for name: String, among candidates: [String]) -> String {

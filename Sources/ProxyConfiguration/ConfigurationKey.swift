@@ -31,18 +31,69 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case limitsMessage = "limits.max_message"
     case limitsWriteBuffer = "limits.write_buffer"
     case limitsDrainTimeout = "limits.drain_timeout"
+    case limitsPending = "limits.max_pending_connections"
+    case limitsPendingPerAddress = "limits.max_pending_per_address"
+    case limitsPerAddress = "limits.max_connections_per_address"
+    case authTimeout = "auth.timeout"
+    case authMaximumFailures = "auth.max_failures"
+    case authFailureWindow = "auth.failure_window"
+    case authAllowMD5 = "auth.allow_md5"
+    case authQuery = "auth.auth_query"
+    case authQueryTTL = "auth.auth_query_ttl"
+    case authUser = "auth.auth_user"
+    case authDatabase = "auth.auth_database"
+    case authPasswordFile = "auth.auth_password_file"
+    case authPasswordEnvironment = "auth.auth_password_env"
+    case authRuleUsers = "auth.rule.users"
+    case authRuleDatabases = "auth.rule.databases"
+    case authRuleAddresses = "auth.rule.addresses"
+    case authRuleTLS = "auth.rule.tls"
+    case authRuleMethod = "auth.rule.method"
+    case authUserName = "auth.user.name"
+    case authUserVerifier = "auth.user.verifier"
+    case authUserPasswordFile = "auth.user.password_file"
+    case authUserPasswordEnvironment = "auth.user.password_env"
+    case authUserCertificates = "auth.user.certificates"
+    case authJWTKeys = "auth.jwt.keys"
+    case authJWTIssuer = "auth.jwt.issuer"
+    case authJWTAudience = "auth.jwt.audience"
+    case authJWTClaim = "auth.jwt.claim"
+    case authJWTRoles = "auth.jwt.roles"
+    case authJWTLeeway = "auth.jwt.leeway"
+    case authJWTMaximumLength = "auth.jwt.max_length"
     case logLevel = "log.level"
+    case logCoreDumps = "log.core_dumps"
     case ruleTables = "rule.tables"
     case ruleQuery = "rule.query"
     case ruleCache = "rule.cache"
     case ruleTTL = "rule.ttl"
 
-    /// A table of the file. `rule` is an array of tables.
+    /// A table of the file, by its dotted name.
     enum Section: String, CaseIterable, Sendable {
-        case listen, tls, upstream, pool, sqlite, cache, limits, log, rule
+        case listen, tls, upstream, pool, sqlite, cache, limits, auth
+        case authJWT = "auth.jwt"
+        case authUser = "auth.user"
+        case authRule = "auth.rule"
+        case log, rule
 
         var keys: [ConfigurationKey] {
             ConfigurationKey.allCases.filter { $0.section == self }
+        }
+
+        /// Whether there may be several: an array of tables.
+        var isArray: Bool {
+            switch self {
+            case .rule, .authRule, .authUser: true
+            case .listen, .upstream, .sqlite, .cache, .limits, .auth, .authJWT, .log: false
+            }
+        }
+
+        /// Its name, part by part.
+        var steps: [String] { rawValue.split(separator: ".").map(String.init) }
+
+        /// The tables directly below it; those of the file itself for nil.
+        static func children(of parent: Section?) -> [Section] {
+            allCases.filter { $0.steps.dropLast() == (parent?.steps ?? [])[...] }
         }
     }
 
@@ -59,9 +110,20 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
             .cacheVerify:
             .cache
         case .limitsClientConnections, .limitsStartupTimeout, .limitsMessage, .limitsWriteBuffer,
-            .limitsDrainTimeout:
+            .limitsDrainTimeout, .limitsPending, .limitsPendingPerAddress, .limitsPerAddress:
             .limits
-        case .logLevel: .log
+        case .authTimeout, .authMaximumFailures, .authFailureWindow, .authAllowMD5, .authQuery,
+            .authQueryTTL, .authUser, .authDatabase, .authPasswordFile, .authPasswordEnvironment:
+            .auth
+        case .authRuleUsers, .authRuleDatabases, .authRuleAddresses, .authRuleTLS, .authRuleMethod:
+            .authRule
+        case .authUserName, .authUserVerifier, .authUserPasswordFile,
+            .authUserPasswordEnvironment, .authUserCertificates:
+            .authUser
+        case .authJWTKeys, .authJWTIssuer, .authJWTAudience, .authJWTClaim, .authJWTRoles,
+            .authJWTLeeway, .authJWTMaximumLength:
+            .authJWT
+        case .logLevel, .logCoreDumps: .log
         case .ruleTables, .ruleQuery, .ruleCache, .ruleTTL: .rule
         }
     }
@@ -76,7 +138,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     var changesAtRunTime: Bool {
         switch section {
         case .listen, .upstream, .sqlite: false
-        case .tls, .cache, .limits, .log, .rule, .pool: true
+        case .tls, .pool, .cache, .limits, .auth, .authJWT, .authUser, .authRule, .log, .rule: true
         }
     }
 

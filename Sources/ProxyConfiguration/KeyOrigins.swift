@@ -5,7 +5,7 @@ package struct KeyOrigins: Sendable, Equatable {
 
     init(_ document: ConfigurationDocument) {
         var origins: [ConfigurationKey: SectionReader.Origin] = [:]
-        for section in ConfigurationKey.Section.allCases where section != .rule {
+        for section in ConfigurationKey.Section.allCases where !section.isArray {
             let reader = document.reader(for: section)
             for key in section.keys {
                 origins[key] = reader.origin(of: key)

@@ -2,11 +2,19 @@ extension ProxyConfiguration {
     /// All settings in effect, defaults included, as a configuration file. Passwords are masked.
     package var effectiveText: String {
         var text = ""
-        for section in ConfigurationKey.Section.allCases where section != .rule {
+        for section in ConfigurationKey.Section.allCases where !section.isArray {
+            // There is no such table, or it has keys that must be given.
+            if section == .authJWT, auth.tokens == nil { continue }
             text += "\(text.isEmpty ? "" : "\n")[\(section.rawValue)]\n"
             for key in section.keys {
                 text += "\(key.name) = \(tomlValue(of: key, masked: true))\n"
             }
+        }
+        for user in auth.users {
+            text += "\n[[auth.user]]\n\(user.tomlText)"
+        }
+        for rule in auth.rules {
+            text += "\n[[auth.rule]]\n\(rule.tomlText)"
         }
         for rule in policy.rules {
             text += "\n[[rule]]\n\(rule.tomlText)"
@@ -19,16 +27,18 @@ extension ProxyConfiguration {
         changes(from: old).filter { !$0.changesAtRunTime }.map(\.rawValue)
     }
 
-    /// The keys that differ from `old` and that a running proxy can change, by name; `rule` for any
-    /// difference among the rules.
+    /// The keys that differ from `old` and that a running proxy can change, by name; `rule`,
+    /// `auth.rule` and `auth.user` for any difference among those.
     package func changesAtRunTime(from old: ProxyConfiguration) -> [String] {
         changes(from: old).filter(\.changesAtRunTime).map(\.rawValue)
+            + (auth.users == old.auth.users ? [] : [ConfigurationKey.Section.authUser.rawValue])
+            + (auth.rules == old.auth.rules ? [] : [ConfigurationKey.Section.authRule.rawValue])
             + (policy.rules == old.policy.rules ? [] : [ConfigurationKey.Section.rule.rawValue])
     }
 
     private func changes(from old: ProxyConfiguration) -> [ConfigurationKey] {
         ConfigurationKey.allCases.filter { key in
-            key.section != .rule
+            !key.section.isArray
                 && tomlValue(of: key, masked: false) != old.tomlValue(of: key, masked: false)
         }
     }
@@ -69,9 +79,21 @@ extension ProxyConfiguration {
         case .limitsMessage: return TOMLText.quoted(limits.message.description)
         case .limitsWriteBuffer: return TOMLText.quoted(limits.writeBuffer.description)
         case .limitsDrainTimeout: return limits.drainTimeout.tomlText
+        case .limitsPending: return "\(limits.pending)"
+        case .limitsPendingPerAddress: return "\(limits.pendingPerAddress)"
+        case .limitsPerAddress: return "\(limits.perAddress)"
+        case .authTimeout, .authMaximumFailures, .authFailureWindow, .authAllowMD5, .authQuery,
+            .authQueryTTL, .authUser, .authDatabase, .authPasswordFile, .authPasswordEnvironment:
+            return auth.tomlValue(of: key)
+        case .authJWTKeys, .authJWTIssuer, .authJWTAudience, .authJWTClaim, .authJWTRoles,
+            .authJWTLeeway, .authJWTMaximumLength:
+            return auth.tokens?.tomlValue(of: key) ?? ""
         case .logLevel: return TOMLText.quoted(log.level.rawValue)
-        case .ruleTables, .ruleQuery, .ruleCache, .ruleTTL:
-            preconditionFailure("the keys of rules have a value for each rule, not one")
+        case .logCoreDumps: return "\(log.coreDumps)"
+        case .ruleTables, .ruleQuery, .ruleCache, .ruleTTL, .authRuleUsers, .authRuleDatabases,
+            .authRuleAddresses, .authRuleTLS, .authRuleMethod, .authUserName, .authUserVerifier,
+            .authUserPasswordFile, .authUserPasswordEnvironment, .authUserCertificates:
+            preconditionFailure("the keys of arrays have a value for each table, not one")
         }
     }
 }
@@ -105,7 +127,7 @@ extension CacheRule {
 }
 
 extension Duration {
-    fileprivate var tomlText: String {
+    var tomlText: String {
         TOMLText.quoted(configurationText)
     }
 }

@@ -47,17 +47,21 @@ extension ProxyConfiguration {
         let document = try ConfigurationDocument(
             text: text, source: source, environment: environment)
         let cache = document.reader(for: .cache)
+        let upstream = try Upstream(document.reader(for: .upstream), directory: directory)
+        let auth = try Auth(document, upstream: upstream.database, directory: directory)
         return ProxyConfiguration(
-            listen: try Listen(document.reader(for: .listen)),
+            listen: try Listen(
+                document.reader(for: .listen), authenticates: !auth.rules.isEmpty),
             tls: try TLS(document.reader(for: .tls), directory: directory),
-            upstream: try Upstream(document.reader(for: .upstream), directory: directory),
+            upstream: upstream,
             pool: try Pool(document.reader(for: .pool)),
             sqlite: try SQLite(document.reader(for: .sqlite)),
             cache: try Cache(cache),
             limits: try Limits(document.reader(for: .limits)),
+            auth: auth,
             log: try Log(document.reader(for: .log)),
             policy: try CachePolicy(
-                rules: CacheRule.all(document.ruleReaders()), defaultTTL: defaultTTL(cache)),
+                rules: CacheRule.all(document.readers(for: .rule)), defaultTTL: defaultTTL(cache)),
             origins: KeyOrigins(document))
     }
 
@@ -69,12 +73,14 @@ extension ProxyConfiguration {
 }
 
 extension ProxyConfiguration.Listen {
-    init(_ reader: SectionReader) throws(ConfigurationError) {
+    /// - Parameter authenticates: whether there are rules that say who may come in.
+    init(_ reader: SectionReader, authenticates: Bool) throws(ConfigurationError) {
         let texts = try reader.strings(
             .listenAddress, allowed: "\(ListenAddress.notation), or an array of these")
         addresses = []
         for text in texts ?? ["127.0.0.1:6432"] {
-            let address = try Self.address(text, .listenAddress, reader)
+            let address = try Self.address(
+                text, .listenAddress, reader, authenticates: authenticates)
             guard !addresses.contains(address) else {
                 throw reader.error(.listenAddress, "\"\(address)\" stands there twice")
             }
@@ -103,21 +109,22 @@ extension ProxyConfiguration.Listen {
         metrics = address
     }
 
-    /// Refuses what other machines can reach: nothing asks clients who they are.
+    /// Refuses what other machines can reach where nothing asks clients who they are.
     private static func address(
         _ text: String, _ key: ConfigurationKey, _ reader: SectionReader,
-        allowed: String = ListenAddress.notation
+        allowed: String = ListenAddress.notation, authenticates: Bool = false
     ) throws(ConfigurationError) -> ListenAddress {
         guard let address = ListenAddress(text) else {
             throw reader.error(key, "found \(SectionReader.quoted(text))", allowed: allowed)
         }
-        guard address.isLocal else {
+        guard address.isLocal || authenticates else {
             throw reader.error(
                 key,
                 "found \"\(address)\", which other machines can reach, and no authentication of "
                     + "clients is configured",
                 allowed: "loopback (127.0.0.1, [::1], localhost)"
-                    + (key == .listenAddress ? " or unix:/path" : ""))
+                    + (key == .listenAddress
+                        ? " or unix:/path; others with [[auth.rule]]" : ""))
         }
         return address
     }
@@ -254,6 +261,10 @@ extension ProxyConfiguration.Limits {
                 .limitsDrainTimeout, in: .milliseconds(1) ... .seconds(3600),
                 zero: "stop at once")
             ?? .seconds(30)
+        pending = try reader.integer(.limitsPending, in: 1...1_000_000) ?? 2000
+        pendingPerAddress =
+            try reader.integer(.limitsPendingPerAddress, in: 1...1_000_000) ?? 1000
+        perAddress = try reader.integer(.limitsPerAddress, in: 0...1_000_000) ?? 0
     }
 }
 
@@ -266,6 +277,7 @@ extension ProxyConfiguration.Log {
                 .logLevel, "found \(SectionReader.quoted(text))", allowed: names)
         }
         self.level = level
+        coreDumps = try reader.bool(.logCoreDumps) ?? false
     }
 }
 

@@ -7,6 +7,7 @@ package struct ProxyConfiguration: Sendable, Equatable {
     package var sqlite: SQLite
     package var cache: Cache
     package var limits: Limits
+    package var auth: Auth
     package var log: Log
     /// The `[[rule]]` tables and `cache.ttl`.
     package var policy: CachePolicy
@@ -108,10 +109,17 @@ package struct ProxyConfiguration: Sendable, Equatable {
         package var writeBuffer: ByteCount
         /// How long running statements may take to finish after SIGTERM.
         package var drainTimeout: Duration
+        /// Connections that have not shown yet who they are, apart from `clientConnections`.
+        package var pending: Int
+        package var pendingPerAddress: Int
+        /// Authenticated or not; 0 for any number.
+        package var perAddress: Int
     }
 
     package struct Log: Sendable, Equatable {
         package var level: LogLevel
+        /// Whether the process may leave a core file, and be looked into by others of its user.
+        package var coreDumps: Bool
     }
 
     /// The levels of swift-log, by the same names.

@@ -66,6 +66,24 @@ struct SectionReader {
         return strings
     }
 
+    /// A table of strings, in the order of its names.
+    func stringTable(
+        _ key: ConfigurationKey, allowed: String
+    ) throws(ConfigurationError) -> [(name: String, value: String)]? {
+        guard let value = table?[key.name] else { return nil }
+        guard let entries = value.table else {
+            throw error(key, "found \(Self.describe(value))", allowed: allowed)
+        }
+        var result: [(name: String, value: String)] = []
+        for name in entries.keys.sorted() {
+            guard let text = entries[name]?.string else {
+                throw error(key, "found something else than a string", allowed: allowed)
+            }
+            result.append((name, text))
+        }
+        return result
+    }
+
     func bool(_ key: ConfigurationKey) throws(ConfigurationError) -> Bool? {
         guard let value = table?[key.name] else { return nil }
         guard let bool = value.bool else {

@@ -5,6 +5,7 @@ import NIOPosix
 import Operations
 import ProxyConfiguration
 import ResultCache
+import Security
 import ServiceLifecycle
 import Session
 import Telemetry
@@ -51,6 +52,7 @@ package struct ProxyServer: Sendable {
     }
 
     private func serve(on group: MultiThreadedEventLoopGroup) async throws {
+        CoreDumps.allow(configuration.log.coreDumps, logger: logger)
         let metrics = ProxyMetrics(version: ProductVersion.text)
         let cells = CellTable()
         let cache = ReplyCache(
@@ -64,7 +66,8 @@ package struct ProxyServer: Sendable {
         if let pools = upstream.pools { metrics.setPoolFigures { pools.figures } }
         let services = SessionServices(
             upstream: upstream, cache: cache, cells: cells,
-            options: SessionOptions(configuration), metrics: metrics, logger: logger)
+            options: SessionOptions(configuration), metrics: metrics, logger: logger,
+            authenticator: ClientAuthenticator(.init(configuration)))
         services.encryption.offer = try ClientEncryption.Offer(configuration.tls)
         let registry = ConnectionRegistry(limit: configuration.limits.clientConnections)
         let listener = ClientListener(

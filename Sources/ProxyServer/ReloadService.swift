@@ -64,6 +64,8 @@ struct ReloadService: Service {
         services.options = SessionOptions(new)
         services.upstream.pools?.update(PoolSettings(new.pool))
         reloadCertificates(new)
+        services.authenticator.settings = .init(new)
+        CoreDumps.allow(new.log.coreDumps, logger: logger)
         cache.setLimits(
             CacheLimits(
                 memory: new.cache.memory.bytes, maximumEntry: new.cache.maximumEntry.bytes))

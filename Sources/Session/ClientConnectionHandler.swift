@@ -4,6 +4,7 @@ import NIOTLS
 import PostgresWire
 import ResultCache
 import SQLAnalysis
+import Security
 import Telemetry
 import Upstream
 
@@ -15,8 +16,10 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     package typealias InboundIn = ByteBuffer
     package typealias OutboundOut = ByteBuffer
 
-    private enum Phase {
+    enum Phase {
         case startup
+        /// Until the client has shown who it is: `ClientConnectionHandler+Authentication.swift`.
+        case authenticating(ClientLogin)
         /// The first session of its kind: the upstream is asked how it greets.
         case greeting(SessionStartup, FillLease?)
         case session(ClientSession)
@@ -24,16 +27,25 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         case closed
     }
 
-    private let services: SessionServices
+    /// What is known of the transport; to be set before the startup message is read.
+    package var transport = TransportSecurity.none
+
+    let services: SessionServices
     private let registry: ConnectionRegistry
-    private var phase: Phase = .startup
-    private var input = ByteBuffer()
-    private var output: ClientOutput?
-    private var deadline: Scheduled<Void>?
+    var phase: Phase = .startup
+    var input = ByteBuffer()
+    private(set) var output: ClientOutput?
+    var deadline: Scheduled<Void>?
+    /// When the connection was accepted, monotonic.
+    private(set) var began = NIODeadline.now()
+    /// How the connection is counted against the limits of `ConnectionQuota`.
+    private var quota = QuotaStanding.none
+    private var peerGroup: PeerAddress.Group?
     private var key: BackendKey?
     private var link: (any UpstreamLink)?
     private var pooling: SessionPooling?
-    private var negotiation = ByteBuffer()
+    /// What goes to the client before the next authentication message.
+    var negotiation = ByteBuffer()
     /// Of the key that the client gets: as in the server, 256 bits where the protocol allows.
     private var secretLength = 4
     private var encryptionRequests: Set<StartupPacket> = []
@@ -41,7 +53,13 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     /// What the client may be offered; nil where the transport needs no encryption.
     private let encryption: ClientEncryption?
     private var handshake: ClientHandshake?
-    private var security = TransportSecurity.none
+
+    private enum QuotaStanding {
+        case none, pending, admitted
+    }
+
+    /// What may be held of a client that has not shown who it is, in bytes.
+    static let unauthenticatedLimit = 32 << 10
 
     /// - Parameter offersEncryption: whether it is a connection over a network.
     package init(
@@ -77,6 +95,32 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             drain: { [eventLoop = context.eventLoop] in
                 eventLoop.execute { bound.value.drain() }
             })
+        began = .now()
+        count(context.channel)
+    }
+
+    /// Counts the connection among those that have not shown who they are, or refuses it.
+    private func count(_ channel: any Channel) {
+        let authenticator = services.authenticator
+        peerGroup =
+            PeerAddress(remote: channel.remoteAddress, local: channel.localAddress).group
+        guard let excess = authenticator.quota.open(peerGroup, authenticator.settings.quota) else {
+            quota = .pending
+            services.metrics.pendingConnections.increment()
+            return
+        }
+        services.metrics.pendingConnectionsRefused.increment()
+        refuse(.tooManyConnections(excess))
+    }
+
+    private func endCount() {
+        switch quota {
+        case .none: return
+        case .pending: services.metrics.pendingConnections.decrement()
+        case .admitted: break
+        }
+        services.authenticator.quota.close(peerGroup, isPending: quota == .pending)
+        quota = .none
     }
 
     package func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -86,15 +130,16 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             session.received(bytes)
         case .replication(let session):
             session.received(bytes)
-        case .startup, .greeting:
+        case .startup, .greeting, .authenticating:
             input.writeImmutableBuffer(bytes)
-            if input.readableBytes > 4 * StartupPacket.maximumLength {
+            if input.readableBytes > inputLimit {
                 refuse(
                     PostgresError(
                         .protocolViolation, "too much data before the session has started"))
                 return
             }
             readStartup(context)
+            readAuthentication()
         case .closed:
             break
         }
@@ -116,7 +161,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             self.handshake = nil
             services.metrics.tlsHandshakes.increment()
             do {
-                security = try handshake.complete(applicationProtocol: name)
+                transport = try handshake.complete(applicationProtocol: name)
             } catch {
                 refuse(error)
             }
@@ -135,8 +180,10 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         output = nil
         if handshake != nil { handshakeFailed(nil) }
         deadline?.cancel()
+        endCount()
         if case .session(let session) = phase { session.end() }
         if case .replication(let session) = phase { session.end() }
+        if case .authenticating(let login) = phase { abandoned(login) }
         phase = .closed
         link?.close()
         link = nil
@@ -202,7 +249,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     /// Whether the connection begins with a TLS record (libpq's `sslnegotiation=direct`); if so,
     /// the handshake is under way.
     private func startsWithTLS(_ context: ChannelHandlerContext) throws(PostgresError) -> Bool {
-        guard !security.isEncrypted, encryptionRequests.isEmpty, let offer = encryption?.offer,
+        guard !transport.isEncrypted, encryptionRequests.isEmpty, let offer = encryption?.offer,
             input.getInteger(at: input.readerIndex, as: UInt8.self) == ClientHandshake.firstByte
         else { return false }
         let records = input
@@ -234,7 +281,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     }
 
     private func requireEncryption() throws(PostgresError) {
-        guard !security.isEncrypted, encryption?.offer?.isRequired == true else { return }
+        guard !transport.isEncrypted, encryption?.offer?.isRequired == true else { return }
         throw PostgresError(
             .invalidAuthorization, "connections in plain text are not accepted",
             hint: "The proxy's tls.mode is \"require\": connect with sslmode=require or stronger.")
@@ -247,13 +294,6 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             throw PostgresError(
                 .invalidAuthorization, "no PostgreSQL user name specified in startup packet")
         }
-        guard registry.admits(context.channel) else {
-            services.metrics.clientConnectionsRefused.increment()
-            throw PostgresError(
-                .tooManyConnections, "sorry, too many clients already",
-                hint: "The limit is limits.max_client_connections of the proxy.")
-        }
-        if isDraining { throw ClientSession.shutdown }
         message.writeNegotiation(to: &negotiation)
         if message.agreedMinorVersion >= 2 { secretLength = 32 }
         let parameters = message.parameters.filter {
@@ -267,6 +307,25 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         guard startup.replication == nil || services.upstream.carriesReplication else {
             throw PostgresError(
                 .featureNotSupported, "replication connections need PostgreSQL behind the proxy")
+        }
+        try authenticate(startup, context)
+    }
+
+    /// The client has shown who it is: it gets a session, or is told that there are too many.
+    func admit(
+        _ startup: SessionStartup, _ context: ChannelHandlerContext
+    ) throws(PostgresError) {
+        guard registry.admits(context.channel) else {
+            services.metrics.clientConnectionsRefused.increment()
+            throw PostgresError(
+                .tooManyConnections, "sorry, too many clients already",
+                hint: "The limit is limits.max_client_connections of the proxy.")
+        }
+        if isDraining { throw ClientSession.shutdown }
+        if quota == .pending {
+            quota = .admitted
+            services.authenticator.quota.authenticated(peerGroup)
+            services.metrics.pendingConnections.decrement()
         }
         deadline?.cancel()
         deadline = nil
@@ -358,13 +417,15 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         switch phase {
         case .startup, .greeting:
             refuse(PostgresError("57014", "canceling the connection due to startup timeout"))
+        case .authenticating(let login):
+            timedOut(login)
         case .session, .replication, .closed:
             break
         }
     }
 
     /// Ends the connection with a FATAL error.
-    private func refuse(_ error: PostgresError) {
+    func refuse(_ error: PostgresError) {
         var error = error
         error.severity = .fatal
         services.metrics.errorsSent.increment()
@@ -380,7 +441,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     private func drain() {
         isDraining = true
         switch phase {
-        case .startup, .greeting: refuse(ClientSession.shutdown)
+        case .startup, .authenticating, .greeting: refuse(ClientSession.shutdown)
         case .session(let session): session.drain()
         case .replication(let session): session.fail(ClientSession.shutdown)
         case .closed: break
@@ -405,7 +466,7 @@ extension ClientConnectionHandler: UpstreamLinkDelegate {
             greet(startup, greeting, link: link, eventLoop)
         case .session(let session):
             session.upstreamReady(greeting)
-        case .startup, .replication, .closed:
+        case .startup, .authenticating, .replication, .closed:
             break
         }
     }
@@ -430,7 +491,7 @@ extension ClientConnectionHandler: UpstreamLinkDelegate {
             session.upstreamClosed(error, mayStillRun: mayStillRun)
         case .replication(let session):
             session.upstreamClosed(mayStillRun: mayStillRun)
-        case .startup, .closed:
+        case .startup, .authenticating, .closed:
             break
         }
     }

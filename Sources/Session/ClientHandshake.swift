@@ -1,6 +1,7 @@
 import NIOCore
 import NIOSSL
 import PostgresWire
+import Security
 
 /// A client's way from plain text to TLS. Event-loop-confined.
 ///

@@ -2,6 +2,7 @@ import Logging
 import NIOCore
 import ResultCache
 import SQLAnalysis
+import Security
 import Synchronization
 import Telemetry
 import Upstream
@@ -20,6 +21,8 @@ package final class SessionServices: Sendable {
     let cancellations: CancellationRegistry
     /// TLS for clients; off until something is offered.
     package let encryption = ClientEncryption()
+    /// Who may come in, and how many.
+    package let authenticator: ClientAuthenticator
     let metrics: ProxyMetrics
     let logger: Logger
     /// False where the cache was off when the process started: nothing is analysed then, and every
@@ -37,8 +40,9 @@ package final class SessionServices: Sendable {
 
     package init(
         upstream: any Upstream, cache: ReplyCache, cells: CellTable, options: SessionOptions,
-        metrics: ProxyMetrics, logger: Logger
+        metrics: ProxyMetrics, logger: Logger, authenticator: ClientAuthenticator = .init()
     ) {
+        self.authenticator = authenticator
         self.upstream = upstream
         commitWatch = upstream.commitWatch
         self.cache = cache
@@ -123,6 +127,8 @@ package struct SessionOptions: Sendable {
     package var matchingRule: @Sendable (_ readSet: [Relation], _ query: String) -> String?
     /// The share of hits, from 0 to 1, that are also run upstream and compared.
     package var verifiedShare: Double
+    /// How the upstream is asked for users' secrets; nil where it is not.
+    package var secretQuestion: RoleSecretQuestion?
 
     package init(
         isCacheEnabled: Bool, maximumEntry: Int, maximumMessage: Int, startupTimeout: TimeAmount,

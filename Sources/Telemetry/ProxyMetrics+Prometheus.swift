@@ -164,6 +164,22 @@ extension ProxyMetrics {
             "mynah_client_connections_refused_total",
             help: "Client connections turned away because the limit was reached.",
             clientConnectionsRefused.value)
+        text.gauge(
+            "mynah_client_connections_pending",
+            help: "Client connections that have not shown yet who they are.",
+            pendingConnections.value)
+        text.counter(
+            "mynah_client_connections_pending_refused_total",
+            help:
+                "Client connections turned away because too many were pending, or of one address.",
+            pendingConnectionsRefused.value)
+        logins.write(to: &text)
+        text.counter(
+            "mynah_auth_queries_total", help: "Questions to the database for a user's secret.",
+            authQueries.value)
+        text.gauge(
+            "mynah_auth_queries_waiting", help: "Such questions that wait for their answer.",
+            authQueriesWaiting.value)
         text.counter(
             "mynah_tls_handshakes_total", help: "TLS handshakes with clients completed.",
             tlsHandshakes.value)

@@ -59,6 +59,14 @@ package final class ProxyMetrics: Sendable {
     package let tlsHandshakes = Counter()
     /// Those that failed, timed out or were given up.
     package let tlsHandshakeFailures = Counter()
+    /// Connections that have not shown yet who they are.
+    package let pendingConnections = Gauge()
+    /// Connections turned away because there were too many of those, or too many of one address.
+    package let pendingConnectionsRefused = Counter()
+    package let logins = LoginCounters()
+    /// Questions to the database for a user's secret.
+    package let authQueries = Counter()
+    package let authQueriesWaiting = Gauge()
     /// Error responses sent to clients, the upstream's own included.
     package let errorsSent = Counter()
     package let bytesToClients = Counter()

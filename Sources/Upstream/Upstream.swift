@@ -51,6 +51,16 @@ package protocol Upstream: Sendable {
     /// Reads the certificates of its connections anew. What was in use stays so where that throws
     /// what an operator should read.
     func reloadCertificates() throws
+    /// Notes what a client has shown when it logged in, for connections that are made on its behalf
+    /// and that nothing else is configured for. Thread-safe.
+    func remember(_ credentials: UpstreamCredentials, forUser user: String)
+
+    /// Asks the database for a user's secret, in the form of `pg_authid.rolpassword`: nil where
+    /// there is no such user, it has none, or it may not log in. `completion` is called once, on
+    /// any thread.
+    func lookUpSecret(
+        ofUser user: String, _ question: RoleSecretQuestion,
+        _ completion: @escaping @Sendable (Result<Secret?, RoleSecretFailure>) -> Void)
 
     /// Ends threads and connections of its own. Called once, after the last link has closed.
     func shutDown() async
@@ -66,6 +76,17 @@ extension Upstream {
 
     package func reloadCertificates() throws {}
 
+    /// Does nothing: a database without users.
+    package func remember(_ credentials: UpstreamCredentials, forUser user: String) {}
+
+    /// Fails: a database without users.
+    package func lookUpSecret(
+        ofUser user: String, _ question: RoleSecretQuestion,
+        _ completion: @escaping @Sendable (Result<Secret?, RoleSecretFailure>) -> Void
+    ) {
+        completion(.failure(RoleSecretFailure(reason: "this database keeps no users")))
+    }
+
     /// Waits with `waitUntilEnded`, in a task of its own.
     package func whenEnded(
         _ key: BackendKey?, database: String, _ then: @escaping @Sendable () -> Void
@@ -79,6 +100,33 @@ extension Upstream {
             }
             then()
         }
+    }
+}
+
+/// How to ask the database for users' secrets (`auth_query`).
+package struct RoleSecretQuestion: Hashable, Sendable {
+    /// Returns at most one row, whose last column is the secret, for the user's name as `$1`; nil
+    /// for `pg_authid` itself.
+    package var sql: String?
+    /// Whom to ask as; nil for the user of the connection string.
+    package var user: String?
+    package var password: Secret?
+    package var database: String
+
+    package init(sql: String?, user: String?, password: Secret?, database: String) {
+        self.sql = sql
+        self.user = user
+        self.password = password
+        self.database = database
+    }
+}
+
+/// Why a secret could not be asked for: for the log, not for clients.
+package struct RoleSecretFailure: Error, Hashable, Sendable {
+    package let reason: String
+
+    package init(reason: String) {
+        self.reason = reason
     }
 }
 

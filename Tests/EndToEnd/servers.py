@@ -181,8 +181,13 @@ class MynahServer:
         log: dict[str, object] | None = None,
         tls: dict[str, object] | None = None,
         environment: dict[str, str] | None = None,
+        auth: dict[str, object] | None = None,
+        limits: dict[str, object] | None = None,
     ):
         self.environment = environment or {}
+        # The keys of [auth], and under "rule", "user" and "jwt" the tables below it.
+        self.auth = auth or {}
+        self.limits = limits or {}
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mynah-e2e-"))
         self.port = free_port()
         self.metrics_port = free_port()
@@ -223,6 +228,16 @@ class MynahServer:
             if section:
                 lines += ["", f"[{name}]", *toml(section)]
         lines += ["", "[cache]", *toml(self.cache)]
+        if self.limits:
+            lines += ["", "[limits]", *toml(self.limits)]
+        below = {name: self.auth[name] for name in ("jwt", "user", "rule") if name in self.auth}
+        if self.auth:
+            lines += ["", "[auth]", *toml({k: v for k, v in self.auth.items() if k not in below})]
+        if "jwt" in below:
+            lines += ["", "[auth.jwt]", *toml(below["jwt"])]
+        for name in ("user", "rule"):
+            for table in below.get(name, []):
+                lines += ["", f"[[auth.{name}]]", *toml(table)]
         if self.log_settings:
             lines += ["", "[log]", *toml(self.log_settings)]
         for rule in self.rules:
@@ -317,6 +332,8 @@ def toml(table: dict[str, object]) -> list[str]:
             return "[" + ", ".join(literal(item) for item in value) + "]"
         if isinstance(value, (int, float)):
             return str(value)
+        if isinstance(value, dict):
+            return "{ " + ", ".join(f"{literal(k)} = {literal(v)}" for k, v in value.items()) + " }"
         return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
     return [f"{name} = {literal(value)}" for name, value in table.items()]

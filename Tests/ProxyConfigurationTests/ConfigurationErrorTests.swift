@@ -34,7 +34,7 @@ struct ConfigurationErrorTests {
                 """)
         #expect(
             try message("[log]\ncolour = 1") == """
-                proxy.conf:3: log.colour: unknown key; allowed keys here: level
+                proxy.conf:3: log.colour: unknown key; allowed keys here: level, core_dumps
                 """)
         #expect(
             try message("[[rule]]\ntables = [\"a\"]\nttl = \"1s\"\n[[rule]]\ntable = [\"a\"]")
@@ -46,7 +46,8 @@ struct ConfigurationErrorTests {
 
     @Test("An unknown table or a key outside its table is named")
     func unknownTable() throws {
-        let tables = "tables of this file: listen, tls, upstream, sqlite, cache, limits, log, rule"
+        let tables =
+            "tables of this file: listen, tls, upstream, pool, sqlite, cache, limits, auth, log, rule"
         #expect(
             try message("[cahce]\nttl = \"1s\"")
                 == "proxy.conf:2: cahce: unknown table; \(tables) (did you mean \"cache\"?)")
@@ -68,7 +69,7 @@ struct ConfigurationErrorTests {
                 == "proxy.conf:2: rule: found a table; allowed: [[rule]], once per rule")
         #expect(
             try message("rule = [1]")
-                == "proxy.conf:2: rule: found an array; allowed: [[rule]], once per rule")
+                == "proxy.conf:2: rule: found the integer 1; allowed: [[rule]], once per rule")
     }
 
     @Test("The first mistake of the file is the one reported")
@@ -172,7 +173,7 @@ struct ConfigurationErrorTests {
     @Test(
         "Listening where other machines can connect is refused", arguments: ["address", "metrics"])
     func notLoopback(key: String) throws {
-        let sockets = key == "address" ? " or unix:/path" : ""
+        let sockets = key == "address" ? " or unix:/path; others with [[auth.rule]]" : ""
         for address in ["0.0.0.0:6000", "[::]:6000", "192.168.1.1:6000", "example.org:6000"] {
             #expect(
                 try message("[listen]\n\(key) = \"\(address)\"") == """

@@ -21,7 +21,7 @@ extension Simulation {
             return true
         }
         if falls(features.cancellations) {
-            if let key = chance.pick(clients).key { services.cancellations.cancel(key) }
+            if let key = chance.pick(clients).key { services.cancellations.cancel(key) {} }
             return true
         }
         if falls(features.stalls) {

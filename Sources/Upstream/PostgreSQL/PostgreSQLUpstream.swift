@@ -11,6 +11,8 @@ package final class PostgreSQLUpstream: Upstream {
     private let links: PostgreSQLLinkFactory
     private let postgreSQLAnalyzer: PostgreSQLAnalyzer
     private let linkPools: LinkPools
+    private let credentials = ClientCredentials()
+    private let secrets: RoleSecretReader
 
     /// Nothing is connected yet: a server that is down does not keep the proxy from starting.
     ///
@@ -21,6 +23,7 @@ package final class PostgreSQLUpstream: Upstream {
     ) throws(PostgresError) {
         var settings = try PostgreSQLUpstreamSettings(connectionString: conninfo)
         settings.connectTimeout = min(settings.connectTimeout, connectTimeout)
+        secrets = RoleSecretReader(conninfo: conninfo)
         if settings.hosts.count > 1, settings.target == .any {
             logger.warning(
                 """
@@ -39,7 +42,8 @@ package final class PostgreSQLUpstream: Upstream {
                 metadata: ["database": "\(database)"])
             WriteWindow.open(all)?.close(.committed)
         }
-        let links = try PostgreSQLLinkFactory(settings: settings, onServerChanged: forget)
+        let links = try PostgreSQLLinkFactory(
+            settings: settings, credentials: credentials, onServerChanged: forget)
         self.links = links
         postgreSQLAnalyzer = PostgreSQLAnalyzer(
             conninfo: conninfo, cells: cells, logger: logger, onServerChanged: forget)
@@ -93,8 +97,20 @@ package final class PostgreSQLUpstream: Upstream {
         try links.reloadCertificates()
     }
 
+    package func remember(_ credentials: UpstreamCredentials, forUser user: String) {
+        self.credentials.remember(credentials, of: user)
+    }
+
+    package func lookUpSecret(
+        ofUser user: String, _ question: RoleSecretQuestion,
+        _ completion: @escaping @Sendable (Result<Secret?, RoleSecretFailure>) -> Void
+    ) {
+        secrets.lookUp(user, question, completion)
+    }
+
     package func shutDown() async {
         linkPools.close()
+        secrets.close()
         postgreSQLAnalyzer.close()
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import PostgresWire
 
 /// One connection to one database for the proxy's own questions: the catalog, the fate of
 /// backends, the server's identity.
@@ -20,16 +21,17 @@ package final class ControlConnection: @unchecked Sendable {
     private static let checkInterval: TimeInterval = 1
 
     /// - Parameters:
-    ///   - conninfo: a connection string or URI; `database` and `user` take precedence over it.
+    ///   - conninfo: a connection string or URI; `database`, `user` and `password` take precedence
+    ///     over it.
     ///   - onServerChanged: called on the connection's thread when the server was restarted,
     ///     failed over or replaced since it was last seen.
     package init(
-        conninfo: String, database: String, user: String?,
+        conninfo: String, database: String, user: String?, password: Secret? = nil,
         onServerChanged: @escaping @Sendable () -> Void
     ) {
         let thread = Thread { [weak self] in
             let session = ControlSession(
-                conninfo: conninfo, database: database, user: user,
+                conninfo: conninfo, database: database, user: user, password: password,
                 serverChanged: onServerChanged)
             while true {
                 // No strong reference while waiting would let the object go; the loop holds it

@@ -14,6 +14,8 @@ final class ControlResult {
 
     var rowCount: Int { Int(PQntuples(result)) }
 
+    var columnCount: Int { Int(PQnfields(result)) }
+
     /// nil for NULL, and for a row or column that is not there.
     func text(_ row: Int, _ column: Int) -> String? {
         guard row >= 0, row < rowCount, column >= 0, column < Int(PQnfields(result)),

@@ -1,9 +1,10 @@
 import CLibPQ
 import Foundation
+import PostgresWire
 
 /// The libpq connection of one `ControlConnection`. Blocking; only touched on its thread.
 ///
-/// Runs nothing but constant texts with parameters, with an empty search_path: no name that a
+/// Runs nothing but constant texts (or the configuration's own) with parameters, with an empty search_path: no name that a
 /// client chose becomes part of a statement.
 final class ControlSession {
     /// What tells one life of a server from another.
@@ -18,13 +19,15 @@ final class ControlSession {
     private var connection: OpaquePointer?
     private var identity: ServerIdentity?
 
-    /// - Parameter conninfo: a connection string or URI; `database` and `user` take precedence.
+    /// - Parameter conninfo: a connection string or URI; what else is given takes precedence.
     init(
-        conninfo: String, database: String, user: String?, serverChanged: @escaping () -> Void
+        conninfo: String, database: String, user: String?, password: Secret? = nil,
+        serverChanged: @escaping () -> Void
     ) {
         var parameters = ConnectionParameters(conninfo: conninfo)
         parameters.set("dbname", database)
         if let user { parameters.set("user", user) }
+        if let password { parameters.set("password", password.value) }
         parameters.set("connect_timeout", "2")
         parameters.set("application_name", "mynah control")
         parameters.set("client_encoding", "UTF8")
@@ -53,6 +56,13 @@ final class ControlSession {
         _ sql: StaticString, _ arguments: [String] = []
     ) throws(ControlError) -> ControlResult {
         try run(sql.description, arguments, on: try connected())
+    }
+
+    /// Runs the operator's own statement, from the configuration.
+    func query(
+        configured sql: String, _ arguments: [String]
+    ) throws(ControlError) -> ControlResult {
+        try run(sql, arguments, on: try connected())
     }
 
     /// Whether a connection stands (as far as is known).

@@ -38,8 +38,17 @@ struct LinkStartupStateMachine {
         user: String, password: Secret?, binding: ChannelBinding = .unavailable,
         target: TargetSession = .any, probesSettings: Bool
     ) {
+        self.init(
+            user: user, credentials: password.map { .password($0) }, binding: binding,
+            target: target, probesSettings: probesSettings)
+    }
+
+    init(
+        user: String, credentials: UpstreamCredentials?, binding: ChannelBinding = .unavailable,
+        target: TargetSession = .any, probesSettings: Bool
+    ) {
         authentication = ServerAuthenticationStateMachine(
-            user: user, password: password, binding: binding)
+            user: user, credentials: credentials, binding: binding)
         self.target = target
         greeting = UpstreamGreeting(
             parameterStatuses: [], backendKey: nil, settings: [:], sessionUser: user)

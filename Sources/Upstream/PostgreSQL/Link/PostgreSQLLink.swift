@@ -32,6 +32,7 @@ package final class PostgreSQLLink: UpstreamLink {
     private let database: String
     private let startup: StartupMessage
     private let user: String
+    private let credentials: UpstreamCredentials?
     private let eventLoop: any EventLoop
     private let probesSettings: Bool
     /// Held until the link is over, then let go: the delegate owns the link.
@@ -61,10 +62,14 @@ package final class PostgreSQLLink: UpstreamLink {
     private var address: PostgreSQLAddress { attempts.host }
 
     /// Starts connecting. Call on `eventLoop`.
+    ///
+    /// `credentials`: of the client's own user, where it has shown some; those of the settings,
+    /// where there are any, go before them.
     init(
         settings: PostgreSQLUpstreamSettings, tls: LinkTLS, servers: KnownServers,
         startup: SessionStartup, eventLoop: any EventLoop,
-        delegate: any UpstreamLinkDelegate, probesSettings: Bool
+        delegate: any UpstreamLinkDelegate, probesSettings: Bool,
+        credentials: UpstreamCredentials? = nil
     ) {
         self.settings = settings
         self.tls = tls
@@ -75,6 +80,11 @@ package final class PostgreSQLLink: UpstreamLink {
             hosts: settings.hosts, mode: settings.encryption.mode, wanted: settings.target,
             first: anyOfKind ? servers.lastHost : 0)
         self.user = settings.user ?? startup.user
+        if let password = settings.password {
+            self.credentials = .password(password)
+        } else {
+            self.credentials = settings.user == nil ? credentials : nil
+        }
         self.startup = StartupMessage(settings: settings, startup: startup)
         self.eventLoop = eventLoop
         self.delegate = delegate
@@ -280,7 +290,7 @@ package final class PostgreSQLLink: UpstreamLink {
         state = .starting(
             handler,
             LinkStartupStateMachine(
-                user: user, password: settings.password, binding: binding, target: attempts.target,
+                user: user, credentials: credentials, binding: binding, target: attempts.target,
                 probesSettings: probesSettings))
         var message = ByteBuffer()
         message.writeStartup(startup)

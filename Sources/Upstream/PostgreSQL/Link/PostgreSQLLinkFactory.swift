@@ -6,16 +6,19 @@ package struct PostgreSQLLinkFactory: Sendable {
     package let settings: PostgreSQLUpstreamSettings
     private let tls: LinkTLS
     private let servers: KnownServers
+    private let credentials: ClientCredentials?
 
     /// `onServerChanged` is called, on any event loop, when a link to a database has reached
-    /// another server than the one before it.
+    /// another server than the one before it. `credentials`: what clients have shown; used where the
+    /// settings name no user.
     ///
     /// Throws `F0000` where a certificate cannot be used.
     package init(
-        settings: PostgreSQLUpstreamSettings,
+        settings: PostgreSQLUpstreamSettings, credentials: ClientCredentials? = nil,
         onServerChanged: @escaping @Sendable (_ database: String) -> Void = { _ in }
     ) throws(PostgresError) {
         self.settings = settings
+        self.credentials = credentials
         tls = try LinkTLS(settings.encryption)
         servers = KnownServers(
             isExclusive: settings.target == .readWrite || settings.target == .primary,
@@ -39,7 +42,8 @@ package struct PostgreSQLLinkFactory: Sendable {
         eventLoop.assertInEventLoop()
         let link = PostgreSQLLink(
             settings: settings, tls: tls, servers: servers, startup: startup,
-            eventLoop: eventLoop, delegate: delegate, probesSettings: probeSettings)
+            eventLoop: eventLoop, delegate: delegate, probesSettings: probeSettings,
+            credentials: credentials?.of(startup.user))
         link.start()
         return link
     }
