@@ -125,6 +125,13 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
             return slot
         }
         if let profile = slot.profile(question, facts) { return .known(profile) }
+        // Definitions change everything, whatever the catalog says, and mostly come in series of
+        // which each makes the catalog stale: reading it for the next one would be for nothing.
+        // (A trigger that the one before has made may leave state in the session: that is assumed.)
+        if facts.allSatisfy({ $0.kind == .definition }) {
+            return .known(
+                ProfileResolver.profileWithoutCatalog(of: facts, catalogVersion: .max))
+        }
         switch slot.wait(facts: facts, question: question, completion) {
         case .mustStart(let waiter):
             startDeadline(of: waiter, in: slot)
