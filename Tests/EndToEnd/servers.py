@@ -174,6 +174,7 @@ class MynahServer:
         sqlite: dict[str, object] | None = None,
         log: dict[str, object] | None = None,
         environment: dict[str, str] | None = None,
+        pool: dict[str, object] | None = None,
     ):
         self.environment = environment or {}
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mynah-e2e-"))
@@ -184,6 +185,7 @@ class MynahServer:
         self.cache.update(cache or {})
         self.rules = rules or []
         self.sqlite = sqlite or {}
+        self.pool = pool or {}
         self.listen = {
             "address": f"127.0.0.1:{self.port}",
             "metrics": f"127.0.0.1:{self.metrics_port}",
@@ -207,6 +209,8 @@ class MynahServer:
         lines = ["[listen]", *toml(self.listen), "", "[upstream]", *toml({"url": self.upstream})]
         if self.sqlite:
             lines += ["", "[sqlite]", *toml(self.sqlite)]
+        if self.pool:
+            lines += ["", "[pool]", *toml(self.pool)]
         lines += ["", "[cache]", *toml(self.cache)]
         if self.log_settings:
             lines += ["", "[log]", *toml(self.log_settings)]
