@@ -123,6 +123,9 @@ struct StatementReader {
     /// DDL: what it may leave in the session shows in the names it mentions.
     private func definition(_ tree: SyntaxTree) -> SyntaxFacts {
         var facts = SyntaxFacts(kind: .definition)
+        if let (tag, fields) = tree.node {
+            facts.exclusiveDatabase = ExclusiveDatabaseReader(tag: tag, fields: fields).name
+        }
         if mentionsSessionState(tree) {
             facts.functions = [FunctionUse(name: "set_config", argumentCount: 3)]
         }

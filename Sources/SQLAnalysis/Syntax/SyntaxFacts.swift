@@ -51,6 +51,8 @@ package struct SyntaxFacts: Sendable {
     /// A literal contains now, today, tomorrow or yesterday.
     package var hasRelativeTimeLiteral = false
 
+    /// A database to which nobody may be connected while the statement runs.
+    package var exclusiveDatabase: String?
     /// The body of a DO statement; its names are resolved in all schemas.
     package var code: CodeBlock?
     /// CALL and DO: where it turns out to be opaque it may commit or roll back.

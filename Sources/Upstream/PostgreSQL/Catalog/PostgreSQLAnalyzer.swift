@@ -92,6 +92,13 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
                     statements: syntactic,
                     catalogVersion: catalogVersion(database: context.database)))
         }
+        let exclusive = facts.compactMap(\.exclusiveDatabase)
+        if !exclusive.isEmpty {
+            for database in exclusive { controls.leave(database) }
+            // Looked at anew when it is sent again: the connection may have been made anew, too.
+            return .known(
+                ProfileResolver.profileWithoutCatalog(of: facts, catalogVersion: .max))
+        }
         let question = ProfileQuestion(
             sql: sql, parameterTypes: parameterTypes, context: context)
         return ask(question, facts, completion)
