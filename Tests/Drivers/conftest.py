@@ -12,7 +12,7 @@ from servers import ROOT, MynahServer, PostgresServer
 for variable in [name for name in os.environ if name.startswith("PG")]:
     del os.environ[variable]
 
-POOL_MODES = os.environ.get("MYNAH_POOL_MODES", "session").split(",")
+POOL_MODES = os.environ.get("MYNAH_POOL_MODES", "session,transaction").split(",")
 
 
 @pytest.fixture(scope="session")
@@ -39,18 +39,13 @@ def mynah(postgres):
 
     def for_mode(mode: str) -> MynahServer:
         if mode not in servers:
-            servers[mode] = MynahServer(postgres.url(), pool=pool(mode))
+            servers[mode] = MynahServer(postgres.url(), pool={"mode": mode})
             servers[mode].start()
         return servers[mode]
 
     yield for_mode
     for server in servers.values():
         server.remove()
-
-
-def pool(mode: str) -> dict[str, object] | None:
-    """Session pooling is what is left out, so that binaries without pools can be tested."""
-    return None if mode == "session" else {"mode": mode}
 
 
 @pytest.fixture(scope="session")
