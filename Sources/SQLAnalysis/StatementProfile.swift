@@ -140,6 +140,9 @@ package struct StatementProfile: Sendable {
     package var settingsRead: Set<String> = []
     /// What it does to the server-side session besides; empty for most statements.
     package var sessionEffects: [SessionEffect] = []
+    /// A hash of the columns of the relations that it names: as long as that is the same, so are the
+    /// columns of its answer. nil where it is not known.
+    package var shape: Int?
 
     package init(
         kind: Kind, readSet: [Relation] = [], dependencies: [RowDependency]? = nil,

@@ -308,8 +308,10 @@ extension ClientSession {
                     && statements.count + walk.defined.count < Self.statementLimit
                     && !walk.defined.contains { $0.name == message.statement })
         else { return nil }
-        return PreparedStatement(
+        let statement = PreparedStatement(
             message, bytes: frame.bytes, identity: parseIdentity, upstreamState: .notPrepared)
+        statement.catalogVersion = catalogCell.current
+        return statement
     }
 
     private func send(_ answers: [SegmentAnswer]) {

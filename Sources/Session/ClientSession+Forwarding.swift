@@ -95,10 +95,12 @@ extension ClientSession {
             guard statements.count < Self.statementLimit else {
                 throw PostgresError(.programLimitExceeded, "too many prepared statements")
             }
-            try forwardSharedParse(
-                PreparedStatement(
-                    message, bytes: frame.bytes, identity: isSettled ? parseIdentity : .unknown,
-                    upstreamState: .notPrepared), frame)
+            let statement = PreparedStatement(
+                message, bytes: frame.bytes, identity: isSettled ? parseIdentity : .unknown,
+                upstreamState: .notPrepared)
+            statement.catalogVersion = catalogCell.current
+            guard try updateProfile(of: statement, holding: frame) else { return }
+            try forwardSharedParse(statement, frame)
             return
         }
         let isSettled =
@@ -155,6 +157,12 @@ extension ClientSession {
         }
         if services.analyses {
             guard try updateProfile(of: statement, holding: frame) else { return }
+        }
+        if hasGoneStale(statement) {
+            // The server does not know this name: so says its error, upon which drivers prepare anew.
+            ledger.owe(takeBindItem())
+            sendUpstream(frame.bytes)
+            return
         }
         guard isCertainUpstream(statement, holding: frame) else { return }
         let isResolved = resolvesCertainly(in: segment)
@@ -213,6 +221,7 @@ extension ClientSession {
         else { return false }
         statement.profile = profile
         statement.profileIdentity = parseIdentity
+        statement.noteShape()
         return true
     }
 

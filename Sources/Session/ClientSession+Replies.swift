@@ -415,7 +415,8 @@ extension ClientSession: UpstreamLinkDelegate {
         let isQuiet =
             wasReady && ledger.isEmpty && openSegment == nil && windows.isEmpty
             && scanner.isAtBoundary
-        let isBound = sharesLinks ? !pins.isEmpty : isBoundToLink
+        // In session mode a client is told when its connection is gone.
+        let isBound = sharesLinks ? !pins.isEmpty : isBoundToLink || pooling != nil
         if isQuiet, transaction.isCertainlyIdle || transaction.lazyBlock != nil, !isBound,
             !isDraining
         {

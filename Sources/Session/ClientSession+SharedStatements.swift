@@ -28,6 +28,13 @@ extension ClientSession {
             unknown: serial)
     }
 
+    /// Whether DDL may have given the statement's answer other columns than the client was told of,
+    /// where this connection does not have it: a server that has it says so itself.
+    func hasGoneStale(_ statement: PreparedStatement) -> Bool {
+        guard statement.hasChangedShape, isShared(statement), let pooledLink else { return false }
+        return !pooledLink.statements.contains(digest(of: statement))
+    }
+
     /// Parse of a named statement. `statement` is new.
     func forwardSharedParse(
         _ statement: PreparedStatement, _ frame: MessageFrame

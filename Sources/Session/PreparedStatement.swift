@@ -42,6 +42,12 @@ final class PreparedStatement {
     /// What it is on shared connections, as of the last use, and the settings that it was parsed with.
     private(set) var lastDigest: StatementDigest?
     private var digestContext: UInt64?
+    /// The catalog when the client's Parse came: after DDL the same text is another statement.
+    var catalogVersion: UInt64 = 0
+    /// Of its relations' columns, as of the first look.
+    private var shape: Int?
+    /// Its answer may have other columns than the client takes it for.
+    private(set) var hasChangedShape = false
     var profile: QueryProfile?
     /// The identity with which the names in `profile` were resolved: the server resolves them anew
     /// when the search_path changes.
@@ -68,10 +74,18 @@ final class PreparedStatement {
     func digest(parsedWith context: UInt64, unknown: UInt64) -> StatementDigest {
         if let lastDigest, digestContext == context { return lastDigest }
         let own = parseIdentity == .unknown ? unknown : parseIdentity.number
-        let digest = StatementDigest(text: keyPart, contexts: (own, context))
+        let digest = StatementDigest(
+            text: keyPart, contexts: (own, context, catalogVersion))
         lastDigest = digest
         digestContext = context
         return digest
+    }
+
+    /// To be called with each new profile.
+    func noteShape() {
+        guard let now = profile?.statements.first?.shape else { return }
+        if let shape, shape != now { hasChangedShape = true }
+        shape = shape ?? now
     }
 
     /// The profile of its one statement; nil while unknown, and for an empty query.

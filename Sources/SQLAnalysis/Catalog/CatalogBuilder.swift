@@ -15,6 +15,8 @@ struct CatalogBuilder {
     var types: [String: [(schema: String, class: PostgreSQLCatalog.TypeClass)]] = [:]
     var timeUseByType: [UInt32: PostgreSQLCatalog.TimeUse] = [:]
     var columnsAreTime: [UInt32: [String: Bool]] = [:]
+    /// A hash of each relation's columns, in order: their names and types.
+    var shapes: [UInt32: Int] = [:]
     var families: [UInt32: PostgreSQLCatalog.Family] = [:]
     var keyColumns: [UInt32: KeyColumns] = [:]
     var definitions: [UInt32: [SyntaxFacts]] = [:]
@@ -134,6 +136,11 @@ struct CatalogBuilder {
         var opaqueColumns: Set<UInt32> = []
         var timeUse: [UInt32: PostgreSQLCatalog.TimeUse] = [:]
         for column in rows.attributes {
+            var shape = Hasher()
+            shape.combine(shapes[column.relation] ?? 0)
+            shape.combine(column.name)
+            shape.combine(column.type)
+            shapes[column.relation] = shape.finalize()
             columnsAreTime[column.relation, default: [:]][column.name] =
                 reader.isTime(column.type)
             timeUse[column.relation, default: []].formUnion(

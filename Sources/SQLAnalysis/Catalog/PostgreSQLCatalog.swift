@@ -96,6 +96,7 @@ package struct PostgreSQLCatalog: Sendable {
     private let types: [String: [(schema: String, class: TypeClass)]]
     private let typeTimeUse: [UInt32: TimeUse]
     private let columnsAreTime: [UInt32: [String: Bool]]
+    private let shapes: [UInt32: Int]
     private let families: [UInt32: Family]
     private let definitions: [UInt32: [SyntaxFacts]]
     private let keyColumns: [UInt32: KeyColumns]
@@ -123,6 +124,7 @@ package struct PostgreSQLCatalog: Sendable {
         types = builder.types
         typeTimeUse = builder.timeUseByType
         columnsAreTime = builder.columnsAreTime
+        shapes = builder.shapes
         families = builder.families
         definitions = builder.definitions
         keyColumns = builder.keyColumns
@@ -171,6 +173,10 @@ package struct PostgreSQLCatalog: Sendable {
             path.includes(schema: $0.schema, qualifiedWith: use.schema)
         }.map(\.class)
     }
+
+    /// The same for relations with the same columns, and as good as never for others; of this
+    /// process alone.
+    func shape(of relation: Relation) -> Int { shapes[relation.oid] ?? 0 }
 
     package func timeUse(ofType oid: UInt32) -> TimeUse {
         // 0 is a parameter whose type the server finds from its place in the statement.

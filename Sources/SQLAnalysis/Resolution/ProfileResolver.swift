@@ -112,6 +112,12 @@ package struct ProfileResolver {
         if scan.behaviour.contains(.mayWrite) { profile.writeSet = .everythingAndCatalog }
         profile.taintsSession = scan.behaviour.contains(.leavesState)
         profile.sessionEffects = facts.sessionEffects + scan.behaviour.behaviour.sessionEffects
+        for target in facts.writes.map(\.relation).sorted(by: { $0.name < $1.name }) {
+            for relation in catalog.relations(named: target, path: path) {
+                scan.noteShape(of: relation)
+            }
+        }
+        profile.shape = scan.shape.finalize()
         profile.kind = kind(of: facts, scan, &profile)
         profile.mayEndTransaction = facts.mayEndTransaction && profile.kind == .opaque
         guard profile.kind == .read else { return profile }

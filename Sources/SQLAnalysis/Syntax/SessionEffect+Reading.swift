@@ -34,17 +34,21 @@ extension SessionEffect {
         switch tag {
         case "DropdbStmt": return fields["dbname"]?.text
         case "CreatedbStmt":
-            for option in fields["options"]?.elements ?? [] {
-                guard let option = option.fields(of: "DefElem"),
-                    option["defname"]?.text == "template"
-                else { continue }
-                return option["arg"]?.fields(of: "String")?["sval"]?.text
-            }
-            return "template1"
-        case "AlterDatabaseStmt": return fields["dbname"]?.text
+            return option("template", of: fields) ?? "template1"
+        case "AlterDatabaseStmt" where option("tablespace", of: fields) != nil:
+            return fields["dbname"]?.text
         case "RenameStmt":
             return fields["renameType"]?.text == "OBJECT_DATABASE" ? fields["subname"]?.text : nil
         default: return nil
         }
+    }
+
+    private static func option(_ name: String, of statement: SyntaxTree) -> String? {
+        for element in statement["options"]?.elements ?? [] {
+            guard let option = element.fields(of: "DefElem"), option["defname"]?.text == name
+            else { continue }
+            return option["arg"]?.fields(of: "String")?["sval"]?.text
+        }
+        return nil
     }
 }

@@ -208,6 +208,29 @@ struct PostgreSQLAnalyzerTests {
         analyzer.close()
     }
 
+    @Test("A definition does not wait for a catalog that the one before has made stale")
+    func definitionsInSeries() async throws {
+        let shop = try AnalyzerFixture(ShopSchema.sql)
+        let context = ResolutionContext(
+            database: shop.database, sessionUser: "app", currentRole: "app", searchPath: "public")
+        func known(_ sql: String) -> StatementProfile? {
+            let lookup = shop.analyzer.profile(of: sql, parameterTypes: [], context: context) { _ in
+            }
+            guard case .known(let profile) = lookup else { return nil }
+            return profile.statements.first
+        }
+        for round in 0..<2 {
+            let profile = try #require(known("CREATE TABLE series_\(round) (id int)"))
+            #expect(profile.kind == .write && profile.writeSet == .everythingAndCatalog)
+            #expect(profile.taintsSession)
+            // A fresh catalog says that nothing is left behind; then it is stale again.
+            #expect(try await shop.profile("SELECT * FROM plain").isCacheable)
+            #expect(known("CREATE TABLE series_\(round) (id int)")?.taintsSession == false)
+            try shop.define("CREATE TABLE series_\(round) (id int)")
+        }
+        #expect(known("SELECT * FROM plain") == nil)
+    }
+
     @Test("Unparsed text is known to be opaque at once")
     func unparsed() async throws {
         let shop = try AnalyzerFixture("CREATE TABLE t (id int);")

@@ -49,8 +49,14 @@ final class ControlConnections: Sendable {
         }
     }
 
+    /// Ends the connection to a database that a statement needs to have to itself; the server
+    /// waits some seconds for that. The next one made cannot tell whether the server was
+    /// restarted in between, so the answers from that database go.
     func close(database: String) {
-        state.withLock { $0.connections.removeValue(forKey: database) }?.close()
+        guard let connection = state.withLock({ $0.connections.removeValue(forKey: database) })
+        else { return }
+        connection.close()
+        onServerChanged(database)
     }
 
     func close() {

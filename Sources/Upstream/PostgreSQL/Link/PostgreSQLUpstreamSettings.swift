@@ -84,7 +84,9 @@ package struct PostgreSQLUpstreamSettings: Sendable {
 
         // libpq falls back to the operating system's user, Mynah to the client's.
         let hasService = given["service"] != nil || resolved.environment("PGSERVICE") != nil
-        let user = given["user"] ?? (hasService ? resolved["user"] : resolved.environment("PGUSER"))
+        // Nor does PGUSER count, which the shell of whoever starts the proxy may have: every client
+        // would be that user.
+        let user = given["user"] ?? (hasService ? resolved["user"] : nil)
         let database =
             given["dbname"]
             ?? (hasService ? resolved["dbname"] : resolved.environment("PGDATABASE"))

@@ -13,8 +13,8 @@ package struct StatementDigest: Hashable, Sendable {
     private static let secret = SymmetricKey(size: .bits256)
 
     /// `text` is the statement's part of a cache key (text and types, each with its length);
-    /// `contexts` what constants in it were to be read with, and were.
-    package init(text: ByteBuffer, contexts: (UInt64, UInt64)) {
+    /// `contexts` what constants in it were to be read with, and were, and the catalog.
+    package init(text: ByteBuffer, contexts: (UInt64, UInt64, UInt64)) {
         var hash = HMAC<SHA256>(key: Self.secret)
         text.withUnsafeReadableBytes { hash.update(data: $0) }
         withUnsafeBytes(of: contexts) { hash.update(data: $0) }
@@ -44,6 +44,8 @@ package struct ServerStatements {
     }
 
     package var count: Int { lastUses.count }
+
+    package func contains(_ digest: StatementDigest) -> Bool { lastUses[digest] != nil }
 
     /// Whether the connection has it; notes that it is used.
     package mutating func use(_ digest: StatementDigest) -> Bool {

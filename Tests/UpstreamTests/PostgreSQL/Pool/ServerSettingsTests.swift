@@ -53,18 +53,19 @@ struct ServerSettingsTests {
     @Test("Statements of one text and context share a digest, all others have their own")
     func digests() {
         let text = ByteBuffer(string: "SELECT 1")
-        let digest = StatementDigest(text: text, contexts: (1, 1))
-        #expect(digest == StatementDigest(text: text, contexts: (1, 1)))
-        #expect(digest != StatementDigest(text: text, contexts: (1, 2)))
-        #expect(digest != StatementDigest(text: text, contexts: (2, 1)))
-        #expect(digest != StatementDigest(text: ByteBuffer(string: "SELECT 2"), contexts: (1, 1)))
+        let digest = StatementDigest(text: text, contexts: (1, 1, 0))
+        #expect(digest == StatementDigest(text: text, contexts: (1, 1, 0)))
+        #expect(digest != StatementDigest(text: text, contexts: (1, 2, 0)))
+        #expect(digest != StatementDigest(text: text, contexts: (2, 1, 0)))
+        #expect(digest != StatementDigest(text: ByteBuffer(string: "SELECT 2"), contexts: (1, 1, 0)))
+        #expect(digest != StatementDigest(text: text, contexts: (1, 1, 1)))
         #expect(digest.name.hasPrefix("mynah_") && digest.name.utf8.count == 38)
     }
 
     @Test("The statement not used for longest makes room")
     func eviction() {
         func digest(_ number: UInt64) -> StatementDigest {
-            StatementDigest(text: ByteBuffer(), contexts: (number, number))
+            StatementDigest(text: ByteBuffer(), contexts: (number, number, 0))
         }
         var statements = ServerStatements(capacity: 2)
         check(statements.add(digest(1)) == nil)
