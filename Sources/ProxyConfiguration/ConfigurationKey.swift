@@ -84,7 +84,8 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
         var isArray: Bool {
             switch self {
             case .rule, .authRule, .authUser: true
-            case .listen, .upstream, .sqlite, .cache, .limits, .auth, .authJWT, .log: false
+            case .listen, .tls, .upstream, .pool, .sqlite, .cache, .limits, .auth, .authJWT, .log:
+                false
             }
         }
 

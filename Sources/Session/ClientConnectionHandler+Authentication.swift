@@ -16,7 +16,7 @@ extension ClientConnectionHandler {
         case .authenticating(let login):
             max(Self.unauthenticatedLimit, login.machine.messageLimit + 1)
         case .startup, .closed: Self.unauthenticatedLimit
-        case .greeting, .session: 4 * StartupPacket.maximumLength
+        case .greeting, .session, .replication: 4 * StartupPacket.maximumLength
         }
     }
 

@@ -344,7 +344,9 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         phase = .greeting(startup, services.greetings.lease(for: startup))
         if let member = pooling?.member {
             member.borrower = self
-            if let lent = member.borrow(wanting: SettingsReplay(startup: startup).committed) {
+            if let lent = member.borrow(
+                wanting: SettingsReplay(startup: startup).committed, isLogin: true)
+            {
                 self.lent(lent)
             }
             return

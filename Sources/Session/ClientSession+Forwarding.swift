@@ -321,7 +321,9 @@ extension ClientSession {
             try openWindows(
                 for: statements, profile: profile, in: segment,
                 isResolved: bound?.isResolved ?? false)
-            if segment.changesParseContext { try prepareAll(endingEachWithSync: false) }
+            if segment.changesParseContext, !sharesLinks || pinsStatements(segment) {
+                try prepareAll(endingEachWithSync: false)
+            }
             prepareNamesInSQL(statements, endingEachWithSync: false)
             if let statement = bound?.statement, statement.mentionsDeallocation {
                 try deallocate(by: statement.query, endingEachWithSync: false)

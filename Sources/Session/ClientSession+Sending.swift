@@ -212,8 +212,7 @@ extension ClientSession {
     /// Makes the server parse every statement that it has not seen, while the settings are still
     /// those of the client's Parse: constants in the text are read with them.
     func prepareAll(endingEachWithSync: Bool) throws(PostgresError) {
-        // On a shared connection a statement's name says what it was parsed with.
-        guard transaction.status != .failed, !ledger.isSkippingToSync, !sharesLinks else { return }
+        guard transaction.status != .failed, !ledger.isSkippingToSync else { return }
         // A Sync must not end what the client has begun.
         guard openSegment == nil || !endingEachWithSync else { return }
         for statement in statements.values

@@ -21,11 +21,47 @@ extension ClientSession {
         sharesLinks && !statement.name.isEmpty
     }
 
-    /// What the statement is on the server, prepared with the settings of now.
+    /// What the statement is on the server: as it was meant if the connection has it so, else
+    /// prepared with the settings of now.
     private func digest(of statement: PreparedStatement) -> StatementDigest {
-        statement.digest(
+        if let digest = meantDigest(of: statement) { return digest }
+        return statement.digest(
             parsedWith: parseIdentity == .unknown ? serial : parseIdentity.number,
             unknown: serial)
+    }
+
+    /// The statement parsed with the settings of the client's Parse, where the connection has it.
+    private func meantDigest(of statement: PreparedStatement) -> StatementDigest? {
+        guard statement.parseIdentity != .unknown, let pooledLink else { return nil }
+        let digest = statement.digest(
+            parsedWith: statement.parseIdentity.number, unknown: serial)
+        return pooledLink.statements.contains(digest) ? digest : nil
+    }
+
+    /// Settings that constants in a text are read with when it is parsed, and the encoding that it
+    /// is sent in. (What names stand for the server finds out anew by itself.)
+    private static let parseSettings: Set<String> = [
+        "timezone", "datestyle", "intervalstyle", "standard_conforming_strings", "backslash_quote",
+        "lc_monetary", "lc_numeric", "lc_time", "default_text_search_config", "array_nulls",
+        "transform_null_equals", "xmloption", "timezone_abbreviations", "client_encoding",
+        "escape_string_warning",
+    ]
+
+    /// Statements made so far would be read otherwise on a connection that does not have them: the
+    /// session stays on this one, which is about to be given all of them.
+    func pinsStatements(_ segment: ForwardedSegment) -> Bool {
+        guard statements.contains(where: { !$0.key.isEmpty }) else { return false }
+        let changes = segment.steps.contains { step in
+            guard case .setting(let change) = step.kind else { return false }
+            switch change {
+            case .set(let name, _), .setLocal(let name, _), .reset(let name):
+                return Self.parseSettings.contains(name)
+            case .resetAll, .unknown: return true
+            case .discardAll: return false
+            }
+        }
+        if changes { pins.pin(.setting) }
+        return changes
     }
 
     /// Whether DDL may have given the statement's answer other columns than the client was told of,
@@ -104,7 +140,8 @@ extension ClientSession {
     /// Whether what a statement answers was parsed with the settings of the client's Parse.
     func isFaithful(_ statement: PreparedStatement) -> Bool {
         isShared(statement)
-            ? parseIdentity != .unknown && statement.parseIdentity == parseIdentity
+            ? parseIdentity != .unknown
+                && (statement.parseIdentity == parseIdentity || meantDigest(of: statement) != nil)
             : statement.isFaithful
     }
 

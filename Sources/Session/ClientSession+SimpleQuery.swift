@@ -164,7 +164,9 @@ extension ClientSession {
             startedAt: MonotonicClock.now)
         for statement in statements { segment.append(statement) }
         if let profile { try openWindows(for: statements, profile: profile, in: segment) }
-        if segment.changesParseContext { try prepareAll(endingEachWithSync: true) }
+        if segment.changesParseContext, !sharesLinks || pinsStatements(segment) {
+            try prepareAll(endingEachWithSync: true)
+        }
         prepareNamesInSQL(statements, endingEachWithSync: true)
         if mentionsDeallocation(frame, statements) {
             let text = String(decoding: frame.body.readableBytesView.dropLast(), as: UTF8.self)

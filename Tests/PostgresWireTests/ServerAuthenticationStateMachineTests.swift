@@ -176,7 +176,8 @@ struct ServerAuthenticationStateMachineTests {
             #expect(first.hasSuffix("p=tls-server-end-point,,n=,r=abc"))
         }
         let client = ScramClient(
-            password: Secret("pw"), nonce: "abc", binding: .serverEndPoint([1, 2, 3]))
+            credentials: .password(Secret("pw")), nonce: "abc",
+            binding: .serverEndPoint([1, 2, 3]))
         let derivation = try client.receiveServerFirst("r=abcdef,s=c2FsdA==,i=2")
         // Base64 of the header and the hash: what a server with another certificate finds wrong.
         #expect(derivation.withoutProof == "c=cD10bHMtc2VydmVyLWVuZC1wb2ludCwsAQID,r=abcdef")

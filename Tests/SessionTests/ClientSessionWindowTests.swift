@@ -202,7 +202,7 @@ struct ClientSessionWindowTests {
         _ = try client.take()
         try client.query("SELECT other t")
         try client.query("SELECT t")
-        harness.services.cancellations.cancel(try #require(client.key))
+        harness.services.cancellations.cancel(try #require(client.key)) {}
         harness.loop.run()
         #expect(try client.take() == [])
         #expect(link.cancellations == 1)
@@ -218,7 +218,7 @@ struct ClientSessionWindowTests {
         bytes.writeFlush()
         try client.send(bytes)
         #expect(harness.upstream.links.count == 1)
-        harness.services.cancellations.cancel(try #require(client.key))
+        harness.services.cancellations.cancel(try #require(client.key)) {}
         harness.loop.run()
         // No ReadyForQuery before the Sync.
         #expect(try client.take() == [])
@@ -242,7 +242,7 @@ struct ClientSessionWindowTests {
         try leader.query("SELECT t")
         try client.query("SELECT t")
         #expect(try link.takeSent() == [])
-        harness.services.cancellations.cancel(try #require(client.key))
+        harness.services.cancellations.cancel(try #require(client.key)) {}
         harness.loop.run()
         #expect(try link.takeSent() == ["Q SELECT t"])
         #expect(link.cancellations == 1)

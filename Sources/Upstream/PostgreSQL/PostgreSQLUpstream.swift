@@ -49,7 +49,10 @@ package final class PostgreSQLUpstream: Upstream {
             conninfo: conninfo, cells: cells, logger: logger, onServerChanged: forget)
         linkPools = LinkPools(
             settings: pool, user: settings.user, database: settings.database, metrics: metrics,
-            generation: { cells.cell(.catalog(database: $0)).current }
+            // Both only grow.
+            generation: {
+                cells.cell(.catalog(database: $0)).current &+ cells.cell(.cluster).current
+            }
         ) { startup, eventLoop, delegate in
             links.makeLink(
                 startup: startup, eventLoop: eventLoop, delegate: delegate, probeSettings: true)

@@ -54,6 +54,8 @@ final class LinkPool: Sendable {
         state = Mutex(State(links: LinkPoolState(size: settings.size), settings: settings))
     }
 
+    var currentGeneration: UInt64 { generation() }
+
     private static var now: UInt64 { NIODeadline.now().uptimeNanoseconds }
 
     var checkoutTimeout: TimeAmount {

@@ -9,6 +9,8 @@ protocol PoolableLink: AnyObject {
     /// The settings with a dot in their names that exist in its session.
     var definedNames: Set<String> { get }
     var settings: ServerSettings { get }
+    /// What had been changed of the catalog, roles included, before it logged in; only grows.
+    var generation: UInt64 { get }
     /// Monotonic nanoseconds.
     var bornAt: UInt64 { get }
     var idleSince: UInt64 { get set }
@@ -21,6 +23,8 @@ protocol PoolDemand: AnyObject {
     /// The settings with a dot in their names that exist for this client.
     var definedNames: Set<String> { get }
     var settings: ServerSettings { get }
+    /// Links that logged in earlier do not do.
+    var neededGeneration: UInt64 { get }
     var waitingSince: UInt64 { get set }
 }
 
@@ -201,7 +205,7 @@ struct LinkPoolState<Link: PoolableLink, Demand: PoolDemand> {
     }
 
     private static func fits(_ link: Link, _ demand: Demand) -> Bool {
-        link.login == demand.login
+        link.login == demand.login && link.generation >= demand.neededGeneration
             && (link.definedNames.isEmpty || link.definedNames.isSubset(of: demand.definedNames))
     }
 }

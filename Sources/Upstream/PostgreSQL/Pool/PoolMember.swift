@@ -20,6 +20,7 @@ package final class PoolMember: PoolDemand, @unchecked Sendable {
     let login: Int
     private(set) var definedNames: Set<String> = []
     private(set) var settings = ServerSettings()
+    private(set) var neededGeneration: UInt64 = 0
     var waitingSince: UInt64 = 0
     private let pool: LinkPool
     private var isWaiting = false
@@ -34,8 +35,10 @@ package final class PoolMember: PoolDemand, @unchecked Sendable {
     }
 
     /// A link, if one is free. Otherwise nil: the borrower is told later, never from within, unless
-    /// `withdraw` comes first. `settings`: those of the client.
-    package func borrow(wanting settings: ServerSettings) -> PooledLink? {
+    /// `withdraw` comes first. `settings`: those of the client. `isLogin`: for a session that begins,
+    /// whose right to come in the server has to be asked since roles and rights last changed.
+    package func borrow(wanting settings: ServerSettings, isLogin: Bool = false) -> PooledLink? {
+        neededGeneration = isLogin ? pool.currentGeneration : 0
         definedNames = settings.definedNames
         self.settings = settings
         guard let borrower else { return nil }

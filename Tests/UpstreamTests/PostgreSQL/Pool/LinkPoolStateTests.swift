@@ -15,6 +15,7 @@ struct LinkPoolStateTests {
         var settings = ServerSettings()
         var definedNames: Set<String> { settings.definedNames }
         let bornAt: UInt64
+        var generation: UInt64 = 0
         var idleSince: UInt64 = 0
 
         init(loop: Int = 0, login: Int = 0, bornAt: UInt64 = 0) {
@@ -29,6 +30,7 @@ struct LinkPoolStateTests {
         let login: Int
         var settings = ServerSettings()
         var definedNames: Set<String> { settings.definedNames }
+        var neededGeneration: UInt64 = 0
         var waitingSince: UInt64 = 0
 
         init(loop: Int = 0, login: Int = 0) {
@@ -97,6 +99,19 @@ struct LinkPoolStateTests {
         link.settings.reset("app.tenant")
         var state = idleState(size: 1, link)
         guard case .connect(closing: let closed?) = state.request(Demand(), now: 0) else {
+            Issue.record("it was lent, or nothing made room")
+            return
+        }
+        #expect(closed === link)
+    }
+
+    @Test("A login is not answered by a connection that logged in before rights changed")
+    func generations() {
+        let link = Link()
+        var state = idleState(size: 1, link)
+        let login = Demand()
+        login.neededGeneration = 1
+        guard case .connect(closing: let closed?) = state.request(login, now: 0) else {
             Issue.record("it was lent, or nothing made room")
             return
         }
