@@ -182,12 +182,10 @@ class MynahServer:
         tls: dict[str, object] | None = None,
         environment: dict[str, str] | None = None,
         auth: dict[str, object] | None = None,
-        limits: dict[str, object] | None = None,
     ):
         self.environment = environment or {}
         # The keys of [auth], and under "rule", "user" and "jwt" the tables below it.
         self.auth = auth or {}
-        self.limits = limits or {}
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mynah-e2e-"))
         self.port = free_port()
         self.metrics_port = free_port()
@@ -220,16 +218,13 @@ class MynahServer:
 
     def configuration_text(self) -> str:
         lines = ["[listen]", *toml(self.listen), "", "[upstream]", *toml({"url": self.upstream})]
-        if self.tls:
-            lines += ["", "[tls]", *toml(self.tls)]
-        if self.sqlite:
-            lines += ["", "[sqlite]", *toml(self.sqlite)]
-        for name, section in (("pool", self.pool), ("limits", self.limits)):
+        sections = {
+            "tls": self.tls, "pool": self.pool, "sqlite": self.sqlite, "limits": self.limits,
+        }
+        for name, section in sections.items():
             if section:
                 lines += ["", f"[{name}]", *toml(section)]
         lines += ["", "[cache]", *toml(self.cache)]
-        if self.limits:
-            lines += ["", "[limits]", *toml(self.limits)]
         below = {name: self.auth[name] for name in ("jwt", "user", "rule") if name in self.auth}
         if self.auth:
             lines += ["", "[auth]", *toml({k: v for k, v in self.auth.items() if k not in below})]

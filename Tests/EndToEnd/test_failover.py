@@ -136,6 +136,11 @@ def test_sessions_leave_a_former_primary_when_another_has_taken_over(pair, own_m
     assert idle.execute(where).fetchone() == former
     busy.execute("BEGIN")
     busy.execute("UPDATE counter SET v = 4 WHERE id = 1")
+    # Whatever connections the pool has are taken: the next client makes it open another.
+    holders = [connect(mynah) for _ in range(2)]
+    for holder in holders:
+        holder.execute("BEGIN")
+        assert holder.execute(where).fetchone() == former
     # It takes no new sessions, its old ones live on.
     pair.primary.process.send_signal(signal.SIGSTOP)
     try:
