@@ -81,7 +81,7 @@ class PgBouncer(Direct):
             f"flights_session = {server} pool_mode=session\n"
             "[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
-            "auth_type = any\nmax_client_conn = 200\ndefault_pool_size = 40\n"
+            "auth_type = any\nmax_client_conn = 6000\ndefault_pool_size = 40\n"
             "log_connections = 0\nlog_disconnections = 0\nlog_stats = 0\n"
         ))
         self.process = machine.spawn(
@@ -143,6 +143,7 @@ class Mynah(Direct):
         configuration = machine.write(f"{name}.conf", (
             f'[listen]\naddress = "127.0.0.1:{self.port}"\nmetrics = "127.0.0.1:{self.metrics_port}"\n'
             f'[upstream]\nurl = "postgresql://127.0.0.1:{machine.postgres_port}"\n'
+            f'[limits]\nmax_client_connections = 6000\n'
             f'[cache]\nmemory = "256MB"\n{self.CACHE[name]}'
         ))
         self.process = machine.spawn(
