@@ -58,6 +58,9 @@ struct ReloadService: Service {
             // change. (Off and on again is fine where it was on at the start.)
             fixed.append("cache.enabled (from false to true)")
         }
+        if new.pool.mode == .transaction, !services.analyses {
+            fixed.append("pool.mode (from \"session\" to \"transaction\")")
+        }
         for key in fixed {
             logger.warning("changed in the file, but takes effect only after a restart: \(key)")
         }

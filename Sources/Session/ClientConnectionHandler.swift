@@ -332,7 +332,9 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         services.upstream.noteSession(startup)
         if startup.replication == nil, let pools = services.upstream.pools {
             let member = try pools.join(startup, on: context.eventLoop)
-            pooling = SessionPooling(mode: pools.mode, member: member)
+            // What ties a session to its connection is only known where statements are analysed.
+            pooling = SessionPooling(
+                mode: services.analyses ? pools.mode : .session, member: member)
         }
         // In session mode a client has a connection from the start, and is told its process id.
         if startup.replication == nil, pooling?.mode != .session,

@@ -71,6 +71,11 @@ extension ClientSession {
             sql: sql, bytes: statement,
             hasParameters: max(parameters, parameterTypes.count) > 0)
         explain(profile, question, in: &explanation)
+        if sharesLinks {
+            for reason in pins.reasons.map(\.rawValue).sorted() {
+                explanation.add("connection", "tied to this session: \(reason)")
+            }
+        }
         return explanation.query(
             parameterTypes: parameterTypes, parameters: isExtended ? parameters : 0,
             isASCII: !clientEncodingIsUTF8)

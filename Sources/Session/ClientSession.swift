@@ -548,6 +548,8 @@ final class ClientSession {
         openSegment = nil
         if isQuery || isSync || replay.isEmpty { collected.removeAll(keepingCapacity: true) }
         services.metrics.errorsSent.increment()
+        var error = error
+        error.severity = .error
         output.buffer.writeErrorResponse(error)
         if isQuery || isSync {
             output.buffer.writeReadyForQuery(.idle)

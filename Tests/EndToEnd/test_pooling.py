@@ -318,6 +318,8 @@ def test_what_ties_a_session_to_its_connection_is_shown_and_ends(pooled, client,
     for _ in range(3):
         assert backend(other) != mine
         assert backend(one) == mine
+    explained = dict(one.execute("EXPLAIN CACHE SELECT 1").fetchall())
+    assert explained["connection"] == f"tied to this session: {reason}"
     one.execute(untie)
     wait_until(lambda: pinned(server, reason) == 0 and busy(server) == 0, "no longer pinned")
 
