@@ -167,6 +167,11 @@ extension ClientSession {
         guard isCertainUpstream(statement, holding: frame) else { return }
         let isResolved = resolvesCertainly(in: segment)
         try attachLink(before: statement.profile?.statements ?? [])
+        // EXECUTE looks its statement up when a portal is made for it.
+        if sharesLinks, let profile = statement.profile {
+            prepareNamesInSQL(
+                profile.statements.filter { $0.kind == .opaque }, endingEachWithSync: false)
+        }
         try prepareUpstream(statement)
         if portal.isEmpty {
             boundCapture?.abandon(.replyNotStorable)

@@ -158,10 +158,11 @@ extension ClientSession: UpstreamLinkDelegate {
             absorbsPiece = isOwnSegment
             for segment in ledger.takeSkipped().reversed() { release(segment) }
             for statement in undone.reversed() { undo(statement) }
-            if pooledLink != nil {
-                restoreShared(
-                    unprepared: undone + ledger.takeUnprepared(),
-                    unclosed: ledger.takeUnclosed())
+            restoreShared(
+                unprepared: ledger.takeUnprepared(), unclosed: ledger.takeUnclosed(),
+                unmade: ledger.takeUnmade())
+            for statement in ledger.takeKept() where statements[statement.name] == nil {
+                statements[statement.name] = statement
             }
             // Of the portals bound after the error nothing came: none is trusted any more.
             portals.removeAll()
@@ -201,6 +202,7 @@ extension ClientSession: UpstreamLinkDelegate {
 
     /// A Parse that the server has refused or skipped.
     private func undo(_ statement: PreparedStatement) {
+        statement.unconfirmedIn = nil
         guard statements[statement.name] === statement else { return }
         statements[statement.name] = statement.replaced
         statement.replaced = nil

@@ -191,8 +191,8 @@ extension ClientSession {
     /// Goes on where what `isCertainUpstream` has waited for is known.
     func resumeAfterParse() {
         guard let (statement, number) = awaitedParse,
-            isShared(statement)
-                ? unconfirmedParses[statement.lastDigest] == nil : statement.unconfirmedIn == nil
+            statement.unconfirmedIn == nil,
+            !isShared(statement) || unconfirmedParses[statement.lastDigest] == nil
         else { return }
         awaitedParse = nil
         resume(number)

@@ -76,6 +76,15 @@ extension ClientSession {
         _ statement: PreparedStatement, _ frame: MessageFrame
     ) throws(PostgresError) {
         guard let pooledLink else { preconditionFailure("a link is attached by now") }
+        guard !ledger.isSkippingToSync else {
+            // The server ignores it: nothing comes of it.
+            sendUpstream(frame.bytes)
+            return
+        }
+        if let existing = statements[statement.name], !isCertainOnLink(existing, holding: frame) {
+            // Whether the name is in use is decided by what comes of an earlier segment.
+            return
+        }
         if statements[statement.name] != nil || pins.hasStatement(statement.name) {
             // The server is to say what is wrong with it, about the client's own name.
             occupy(statement.name)
@@ -89,6 +98,7 @@ extension ClientSession {
         let digest = digest(of: statement)
         let isKnown = pooledLink.statements.use(digest)
         if isKnown, transaction.status != .failed {
+            statement.unconfirmedIn = openSegment
             guard ledger.owe(.parseAnswered(statement)) else { return }
             remember(statement)
             writeOwnAnswers()
@@ -99,6 +109,7 @@ extension ClientSession {
         makeRoom(for: digest)
         if ledger.owe(.parse(statement, absorbed: false)) {
             remember(statement)
+            statement.unconfirmedIn = openSegment
             unconfirmedParses[digest] = openSegment
         }
         sendUpstream(statement.parseMessage(named: digest.name))
@@ -112,7 +123,8 @@ extension ClientSession {
     func prepareShared(_ statement: PreparedStatement) {
         guard let pooledLink else { return }
         let digest = digest(of: statement)
-        guard !pooledLink.statements.use(digest) else { return }
+        // What the server ignores it does not prepare either.
+        guard !pooledLink.statements.use(digest), !ledger.isSkippingToSync else { return }
         makeRoom(for: digest)
         if ledger.owe(.parse(statement, absorbed: true)) {
             unconfirmedParses[digest] = openSegment
@@ -148,9 +160,11 @@ extension ClientSession {
     /// Whether it is known that the connection has the statement, or will have: as
     /// `isCertainUpstream`, for all statements of one digest.
     func isCertainOnLink(_ statement: PreparedStatement, holding frame: MessageFrame) -> Bool {
-        guard let segment = unconfirmedParses[digest(of: statement)], segment !== openSegment else {
-            return true
+        let digest = digest(of: statement)
+        let isOpen = [unconfirmedParses[digest], statement.unconfirmedIn].contains {
+            $0 != nil && $0 !== openSegment
         }
+        guard isOpen else { return true }
         awaitedParse = (statement, suspend(.upstream, holding: frame))
         return false
     }
@@ -162,13 +176,16 @@ extension ClientSession {
 
     /// Close of a named statement: others may be using it on the server.
     func forwardSharedClose(_ statement: PreparedStatement) {
-        guard ledger.owe(.closeAnswered) else { return }
+        guard ledger.owe(.closeAnswered(statement)) else { return }
         statements[statement.name] = nil
         writeOwnAnswers()
     }
 
     /// The server will not have these after all, or still has them.
-    func restoreShared(unprepared: [PreparedStatement], unclosed: [StatementDigest]) {
+    func restoreShared(
+        unprepared: [PreparedStatement], unclosed: [StatementDigest], unmade: [String]
+    ) {
+        for name in unmade { pins.notMade(name) }
         guard let pooledLink else { return }
         for statement in unprepared where isShared(statement) {
             if let digest = statement.lastDigest { pooledLink.statements.remove(digest) }
@@ -181,7 +198,9 @@ extension ClientSession {
     func writeOwnAnswers() {
         while let answer = ledger.takeOwnAnswer() {
             switch answer {
-            case .parseComplete: output.buffer.writeParseComplete()
+            case .parseComplete(let statement):
+                statement.unconfirmedIn = nil
+                output.buffer.writeParseComplete()
             case .closeComplete: output.buffer.writeCloseComplete()
             }
         }
@@ -205,7 +224,8 @@ extension ClientSession {
                     guard let statement = statements[name] else { continue }
                     pins.sent(.prepare(name: name))
                     sendOwnParse(
-                        statement.parseMessage(named: name), endingWithSync: endingEachWithSync)
+                        statement.parseMessage(named: name), of: name,
+                        endingWithSync: endingEachWithSync)
                 default: continue
                 }
             }
@@ -219,11 +239,11 @@ extension ClientSession {
         pins.sent(.prepare(name: name))
         var parse = ByteBuffer()
         ParseMessage(statement: name, query: "").write(to: &parse)
-        sendOwnParse(parse, endingWithSync: endingWithSync)
+        sendOwnParse(parse, of: name, endingWithSync: endingWithSync)
     }
 
-    private func sendOwnParse(_ message: ByteBuffer, endingWithSync: Bool) {
-        ledger.owe(.absorbedParse)
+    private func sendOwnParse(_ message: ByteBuffer, of name: String, endingWithSync: Bool) {
+        if !ledger.owe(.absorbedParse(name: name)) { pins.notMade(name) }
         sendUpstream(message)
         guard endingWithSync, openSegment == nil else { return }
         let segment = ForwardedSegment(

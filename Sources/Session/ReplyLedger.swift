@@ -28,9 +28,9 @@ struct ReplyLedger {
         /// A Parse that is not sent, because the server has the statement: the answer is the proxy's.
         case parseAnswered(PreparedStatement)
         /// Likewise a Close.
-        case closeAnswered
-        /// A Parse of the proxy's own of which nothing need be remembered.
-        case absorbedParse
+        case closeAnswered(PreparedStatement)
+        /// A Parse of the proxy's own, under a name of the client's.
+        case absorbedParse(name: String)
         /// A Close of the proxy's own: of a statement that makes room for another, or of the unnamed
         /// one.
         case absorbedClose(StatementDigest?)
@@ -78,6 +78,10 @@ struct ReplyLedger {
     private var heldOver: [ForwardedSegment] = []
     /// Statements whose Parse by the proxy was skipped or refused.
     private var unprepared: [PreparedStatement] = []
+    /// Statements whose Close was skipped, first to last.
+    private var kept: [PreparedStatement] = []
+    /// Names under which the proxy would have made a statement.
+    private var unmade: [String] = []
     /// Statements whose Close by the proxy was skipped.
     private var unclosed: [StatementDigest] = []
     /// Queries and function calls that the server has skipped, as it does with everything between
@@ -109,7 +113,8 @@ struct ReplyLedger {
     }
 
     enum OwnAnswer {
-        case parseComplete, closeComplete
+        case parseComplete(PreparedStatement)
+        case closeComplete
     }
 
     /// Whether the next reply is the proxy's own.
@@ -123,9 +128,9 @@ struct ReplyLedger {
     /// Takes out the next reply if it is the proxy's own.
     mutating func takeOwnAnswer() -> OwnAnswer? {
         switch owed.first {
-        case .parseAnswered:
+        case .parseAnswered(let statement):
             owed.removeFirst()
-            return .parseComplete
+            return .parseComplete(statement)
         case .closeAnswered:
             owed.removeFirst()
             return .closeComplete
@@ -137,6 +142,18 @@ struct ReplyLedger {
     mutating func takeUnprepared() -> [PreparedStatement] {
         defer { unprepared = [] }
         return unprepared
+    }
+
+    /// The statements that the client has closed in vain.
+    mutating func takeKept() -> [PreparedStatement] {
+        defer { kept = [] }
+        return kept
+    }
+
+    /// The names under which the error just received has kept the proxy from making a statement.
+    mutating func takeUnmade() -> [String] {
+        defer { unmade = [] }
+        return unmade
     }
 
     /// The statements that the error just received has kept from being closed.
@@ -371,6 +388,7 @@ struct ReplyLedger {
                     statement.unconfirmedIn = nil
                 } else {
                     undone.append(statement)
+                    unprepared.append(statement)
                 }
             case .describePortal(let capture), .execute(let capture):
                 capture?.abandon(.replyNotStorable)
@@ -378,7 +396,11 @@ struct ReplyLedger {
                 undone.append(statement)
             case .absorbedClose(let digest?):
                 unclosed.append(digest)
-            case .absorbedClose(nil), .absorbedParse, .closeAnswered, .passedParse, .bind,
+            case .absorbedParse(let name):
+                unmade.append(name)
+            case .closeAnswered(let statement):
+                kept.append(statement)
+            case .absorbedClose(nil), .passedParse, .bind,
                 .absorbedBind, .describeStatement, .close, .copyEnd:
                 break
             case .sync(let segment):

@@ -60,6 +60,11 @@ struct SessionPins {
         }
     }
 
+    /// The server has skipped the Parse by which the proxy would have made a statement of this name.
+    mutating func notMade(_ name: String) {
+        statements.remove(name)
+    }
+
     /// DDL has been sent: temporary objects may be among what it drops.
     mutating func definitionSent() {
         if others.contains(.temporaryObjects) { mayHaveEnded = true }

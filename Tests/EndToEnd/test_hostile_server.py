@@ -83,7 +83,7 @@ def hostile():
 @pytest.fixture(params=[True, False], ids=["cached", "uncached"])
 def mynah(request, own_mynah, hostile):
     server = own_mynah(
-        f"postgresql://127.0.0.1:{hostile.port}?connect_timeout=2", cache={"enabled": request.param}
+        f"postgresql://127.0.0.1:{hostile.port}?connect_timeout=2&sslmode=disable", cache={"enabled": request.param}
     ).spawn()
     # It never gets ready: what it asks on its own account is not answered either.
     wait_until(lambda: server.http_status("/readyz"), "it listens")

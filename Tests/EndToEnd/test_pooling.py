@@ -114,14 +114,14 @@ def test_settings_follow_the_client_and_nobody_else_sees_them(pooled, client):
     ],
 )
 def test_a_setting_is_made_again_on_another_connection(pooled, client, name, spelled, shown):
-    server = pooled(size=4)
+    server = pooled(size=6)
     one, third = client(server), client(server)
     before = backend(one)
     one.execute(f"SET {name} TO {spelled}")
     default = value(third, "SELECT current_setting(%s, true)", [name])
     # Whichever connection it had is taken by another client now (there are two event loops, each
     # with connections of its own).
-    holders = [client(server) for _ in range(2)]
+    holders = [client(server) for _ in range(4)]
     for holder in holders:
         holder.execute("BEGIN")
     others = {backend(holder) for holder in holders}
@@ -365,13 +365,13 @@ def test_notifications_reach_an_idle_listener(pooled, client):
 
 
 def test_what_was_drawn_from_a_sequence_is_never_anothers(pooled, client, table):
-    server = pooled(size=4)
+    server = pooled(size=6)
     one = client(server)
     one.execute(f"CREATE TABLE {table} (id serial PRIMARY KEY, v integer)")
     one.execute(f"INSERT INTO {table} (v) VALUES (1)")
     mine = backend(one)
     # Somebody else uses the connection, and draws on it.
-    others = [client(server) for _ in range(2)]
+    others = [client(server) for _ in range(4)]
     for other in others:
         other.execute("BEGIN")
         other.execute(f"INSERT INTO {table} (v) VALUES (2)")
