@@ -42,7 +42,8 @@ extension PoolSettings {
         }
         self.init(
             mode: configuration.mode == .session ? .session : .transaction,
-            size: configuration.size, minimumIdle: min(configuration.minimumIdle, configuration.size),
+            size: configuration.size,
+            minimumIdle: min(configuration.minimumIdle, configuration.size),
             maximumLifetime: nanoseconds(configuration.maximumLifetime),
             idleTimeout: nanoseconds(configuration.idleTimeout),
             checkoutTimeout: nanoseconds(configuration.checkoutTimeout) ?? 1,

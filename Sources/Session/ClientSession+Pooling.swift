@@ -236,9 +236,11 @@ extension ClientSession: LinkBorrower {
         guard isFirstBorrower || hasDrawnFromSequences || pins.reasons.contains(.sequenceState)
         else {
             throw PostgresError(
-                "55000", "what this session has drawn from sequences is not known on this connection",
+                "55000",
+                "what this session has drawn from sequences is not known on this connection",
                 severity: .fatal,
-                detail: "currval() and lastval() are about the connection, and transactions of other "
+                detail:
+                    "currval() and lastval() are about the connection, and transactions of other "
                     + "clients have run on it. Sessions of this pool keep their connection from "
                     + "now on, once they have written.",
                 hint: "Connect again; use RETURNING instead; or set pool.mode = \"session\".")

@@ -541,7 +541,8 @@ final class ClientSession {
         deferredQuery = nil
         leadingFlight?.finish(.leaderFailed)
         leadingFlight = nil
-        let isQuery = heldFrame?.tag == FrontendTag.query || heldFrame?.tag == FrontendTag.functionCall
+        let isQuery =
+            heldFrame?.tag == FrontendTag.query || heldFrame?.tag == FrontendTag.functionCall
         let isSync = heldFrame?.tag == FrontendTag.sync
         heldFrame = nil
         heldProfile = nil

@@ -9,7 +9,10 @@ struct SessionPinsTests {
     @Test(
         "Each effect ties, and its opposite unties at commit",
         arguments: [
-            (SessionEffect.listen(channel: "a"), SessionEffect.unlisten(channel: "a"), PinReason.listen),
+            (
+                SessionEffect.listen(channel: "a"), SessionEffect.unlisten(channel: "a"),
+                PinReason.listen
+            ),
             (.listen(channel: "a"), .unlisten(channel: nil), .listen),
             (.prepare(name: "a"), .deallocate(name: "a"), .sqlPrepare),
             (.prepare(name: "a"), .deallocate(name: nil), .sqlPrepare),

@@ -15,7 +15,8 @@ struct SettingsReplayTests {
         SettingsReplay(
             startup: SessionStartup(
                 user: "u", database: "d",
-                parameters: applicationName.map { [.init(name: "application_name", value: $0)] } ?? []))
+                parameters: applicationName.map { [.init(name: "application_name", value: $0)] }
+                    ?? []))
     }
 
     @Test("A committed SET is taken along, a rolled-back one is not")

@@ -255,7 +255,8 @@ final class LinkPool: Sendable {
             severity: .fatal,
             detail: "All \(size) connections of user \"\(key.user)\" to database "
                 + "\"\(key.database)\" are in use.",
-            hint: "The limits are pool.checkout_timeout and pool.size of the proxy. Connections are "
+            hint:
+                "The limits are pool.checkout_timeout and pool.size of the proxy. Connections are "
                 + "held by open transactions and by sessions that are pinned "
                 + "(mynah_pool_pinned_sessions tells why).")
     }

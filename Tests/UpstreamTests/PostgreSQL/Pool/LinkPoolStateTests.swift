@@ -167,7 +167,9 @@ struct LinkPoolStateTests {
         }
     }
 
-    @Test("A failed connection is told to one who waited for it; a full server to nobody while others run")
+    @Test(
+        "A failed connection is told to one who waited for it; a full server to nobody while others run"
+    )
     func failures() {
         var state = idleState(size: 3, Link())
         _ = state.request(Demand(), now: 0)
@@ -210,7 +212,9 @@ struct LinkPoolStateTests {
         #expect(state.total == 1)
     }
 
-    @Test("Whatever happens, connections are neither lost nor made beyond the size", arguments: 0..<20)
+    @Test(
+        "Whatever happens, connections are neither lost nor made beyond the size", arguments: 0..<20
+    )
     func randomEvents(seed: Int) {
         var random = SplitMix(seed: UInt64(seed))
         var state = State(size: 3)

@@ -45,7 +45,9 @@ struct ServerSettingsTests {
 
     @Test(
         "What would read differently elsewhere is not made again",
-        arguments: [("Timezone", "UTC"), ("a\"b", "1"), ("work_mem", "é"), ("x", "a\0b"), ("", "1")])
+        arguments: [
+            ("Timezone", "UTC"), ("a\"b", "1"), ("work_mem", "é"), ("x", "a\0b"), ("", "1"),
+        ])
     func notReplayable(name: String, value: String) {
         #expect(!ServerSettings.isReplayable(name, value))
     }
@@ -57,7 +59,8 @@ struct ServerSettingsTests {
         #expect(digest == StatementDigest(text: text, contexts: (1, 1, 0)))
         #expect(digest != StatementDigest(text: text, contexts: (1, 2, 0)))
         #expect(digest != StatementDigest(text: text, contexts: (2, 1, 0)))
-        #expect(digest != StatementDigest(text: ByteBuffer(string: "SELECT 2"), contexts: (1, 1, 0)))
+        #expect(
+            digest != StatementDigest(text: ByteBuffer(string: "SELECT 2"), contexts: (1, 1, 0)))
         #expect(digest != StatementDigest(text: text, contexts: (1, 1, 1)))
         #expect(digest.name.hasPrefix("mynah_") && digest.name.utf8.count == 38)
     }
