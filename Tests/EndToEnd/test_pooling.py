@@ -9,7 +9,8 @@ import pytest
 
 from servers import MynahServer, wait_until
 from wire import (
-    RawSession, bind, close_statement, data_rows, execute, parse, sqlstate, sync, tags,
+    RawSession, bind, close_statement, data_rows, describe_statement, execute, parse, sqlstate,
+    sync, tags,
 )
 
 
@@ -287,6 +288,27 @@ def test_a_failed_transaction_refuses_to_parse_what_is_prepared(pooled, session)
         assert data_rows(replies) == [[b"5"]]
 
 
+def test_a_statement_whose_columns_have_changed_is_refused_and_not_answered(
+    pooled, session, table
+):
+    server = pooled(size=8)
+    one, other = session(server), session(server)
+    one.run(f"CREATE TABLE {table} (a int); INSERT INTO {table} VALUES (1)")
+    sql = f"SELECT * FROM {table} WHERE a > 0"
+    assert tags(one.exchange(parse(sql, "s") + describe_statement("s") + sync())) == "1tTZ"
+    other.run(f"ALTER TABLE {table} ADD COLUMN b text DEFAULT 'new'")
+    # The connection that has the statement is somebody else's now.
+    for holder in [session(server) for _ in range(4)]:
+        holder.run("BEGIN")
+        holder.run("SELECT pg_backend_pid()")
+    replies = one.exchange(bind("s") + execute() + sync())
+    assert sqlstate(replies) in ("26000", "0A000") and data_rows(replies) == []
+    # Prepared anew it is another statement, for everyone.
+    one.exchange(close_statement("s") + sync())
+    replies = one.exchange(parse(sql, "s") + bind("s") + execute() + sync())
+    assert data_rows(replies) == [[b"1", b"new"]]
+
+
 def test_nobody_finds_the_unnamed_statement_of_another(pooled, session):
     server = pooled(size=1)
     one, other = session(server), session(server)
@@ -383,9 +405,9 @@ def test_what_was_drawn_from_a_sequence_is_never_anothers(pooled, client, table)
     assert error.value.sqlstate == "55000"
     # From now on who has written keeps its connection.
     third = client(server)
-    third.execute(f"INSERT INTO {table} (v) VALUES (4)")
+    drawn = value(third, f"INSERT INTO {table} (v) VALUES (3) RETURNING id")
     wait_until(lambda: pinned(server, "sequence_state") >= 1, "pinned by sequence_state")
-    assert value(third, "SELECT lastval()") == 4
+    assert value(third, "SELECT lastval()") == drawn
     third.execute(f"DROP TABLE {table}")
 
 
