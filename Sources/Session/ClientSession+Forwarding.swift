@@ -141,6 +141,12 @@ extension ClientSession {
             try forwardUnreadable(frame)
             return
         }
+        if statements[name] == nil, isReserved(name) {
+            try attachLink(before: [])
+            ledger.owe(takeBindItem())
+            sendUpstream(renamed(bind: frame, to: Self.noStatement))
+            return
+        }
         guard let statement = statements[name], statement.isCertainToExist else {
             // The server knows best what is wrong with it, or what else has the name now.
             try attachLink(before: [])
@@ -182,16 +188,20 @@ extension ClientSession {
                 statement: statement, profile: statement.profile,
                 boundWrites: boundWrites(of: statement, bindTail: body), isResolved: isResolved)
         }
-        sendUpstream(isShared(statement) ? renamed(bind: frame, to: statement) : frame.bytes)
+        sendUpstream(isShared(statement)
+                ? renamed(bind: frame, to: serverName(of: statement)) : frame.bytes)
     }
 
+    /// A name that no statement has.
+    private static let noStatement = "no such statement"
+
     /// The Bind message with the server's name of the statement.
-    private func renamed(bind frame: MessageFrame, to statement: PreparedStatement) -> ByteBuffer {
+    private func renamed(bind frame: MessageFrame, to name: String) -> ByteBuffer {
         var body = frame.body
         let end = body.readableBytesView.firstIndex(of: 0) ?? body.readerIndex
         let portal = body.readBytes(length: end + 1 - body.readerIndex) ?? [0]
         return ByteBuffer(
-            renaming: &body, tag: FrontendTag.bind, before: portal, to: serverName(of: statement))
+            renaming: &body, tag: FrontendTag.bind, before: portal, to: name)
     }
 
     /// What a portal may change with its parameters; nil where that does not depend on them.
@@ -291,6 +301,9 @@ extension ClientSession {
                     DescribeMessage(target: .statement, name: serverName(of: statement))
                         .write(to: &message)
                 }
+            } else if isReserved(name) {
+                message = ByteBuffer()
+                DescribeMessage(target: .statement, name: Self.noStatement).write(to: &message)
             } else {
                 closeForgotten(name)
             }
@@ -350,6 +363,13 @@ extension ClientSession {
             !pins.hasStatement(name)
         {
             forwardSharedClose(statement)
+            return
+        }
+        if kind == UInt8(ascii: "S"), statements[name] == nil, isReserved(name) {
+            ledger.owe(.close)
+            var message = ByteBuffer()
+            CloseMessage(target: .statement, name: Self.noStatement).write(to: &message)
+            sendUpstream(message)
             return
         }
         if ledger.owe(.close) {

@@ -80,13 +80,21 @@ extension ClientSession: LinkBorrower {
         // Whoever had it before may have left an unnamed statement.
         serverKeepsUnnamed = true
         unconfirmedParses.removeAll()
-        isFirstBorrower = lent.lastBorrower == nil
-        if lent.lastBorrower != serial { hasDrawnFromSequences = false }
+        pooling?.look()
+        let clearsSequences =
+            lent.lastBorrower != nil && lent.lastBorrower != serial
+            && (pooling?.mayUseSequences ?? false)
+        if lent.lastBorrower != serial {
+            lent.hasOwnSequences = lent.lastBorrower == nil || clearsSequences
+        }
         lent.lastBorrower = serial
         if !output.isWritable { link?.setPaused(true) }
         if lent.generation != knownGeneration {
             // What ALTER ROLE … SET gives to settings with a dot may have changed.
-            if knownGeneration != nil, settings.forgetCustom() { refreshIdentity() }
+            if knownGeneration != nil, settings.forgetCustom() {
+                abandonCaptures()
+                refreshIdentity()
+            }
             knownGeneration = lent.generation
         }
         let isSameLogin = lent.greeting.number != 0 && lent.greeting.number == knownGreeting
@@ -94,10 +102,13 @@ extension ClientSession: LinkBorrower {
             knownGreeting = lent.greeting.number
             try take(lent.greeting)
         }
-        guard lent.settings != settingsReplay.committed else { return }
-        if let statements = lent.settings.statements(toReach: settingsReplay.committed) {
-            replaySettings(statements, tellsClient: !isSameLogin)
-        }
+        let statements = [
+            clearsSequences ? "DISCARD SEQUENCES" : nil,
+            lent.settings == settingsReplay.committed
+                ? nil : lent.settings.statements(toReach: settingsReplay.committed),
+        ].compactMap(\.self)
+        guard !statements.isEmpty else { return }
+        replaySettings(statements.joined(separator: ";"), tellsClient: !isSameLogin)
         lent.settings = settingsReplay.committed
     }
 
@@ -123,8 +134,19 @@ extension ClientSession: LinkBorrower {
 
     /// The answer to `replaySettings` has come.
     func replaySettled(_ segment: ForwardedSegment) throws(PostgresError) {
-        pendingReplay = nil
         guard !segment.hasFailed else {
+            // What the connection has now is not known: nobody gets it any more.
+            if !hasRetriedReplay {
+                // What is left of its last borrower may be the reason; another one may do.
+                hasRetriedReplay = true
+                pendingReplay = nil
+                let lent = pooledLink
+                detach()
+                lent?.discard()
+                try connectLink()
+                resumeWithLink()
+                return
+            }
             throw PostgresError(
                 "55000", "the session's settings could not be made on another connection",
                 severity: .fatal,
@@ -132,6 +154,8 @@ extension ClientSession: LinkBorrower {
                     + "revoked, for example.",
                 hint: "pool.mode = \"session\" of the proxy keeps a session on one connection.")
         }
+        pendingReplay = nil
+        hasRetriedReplay = false
         flushUpstream()
         resumeWithLink()
     }
@@ -166,6 +190,7 @@ extension ClientSession: LinkBorrower {
             notePins()
             return
         }
+        pins.questionSent()
         let segment = sendAbsorbed(
             probe + " UNION ALL " + ProbedSettings.sessionLocksQuestion, probe: ProbedSettings())
         segment.probe?.asksForPins = true
@@ -205,7 +230,9 @@ extension ClientSession: LinkBorrower {
     func notePins(of statements: [StatementProfile]) throws(PostgresError) {
         guard let pooling else { return }
         for statement in statements {
-            if pins.isEmpty, statement.sessionEffects.isEmpty, !pooling.mayUseSequences {
+            if pins.isEmpty, statement.sessionEffects.isEmpty, !pooling.mayUseSequences,
+                !statement.isSetting
+            {
                 continue
             }
             for effect in statement.sessionEffects {
@@ -217,12 +244,9 @@ extension ClientSession: LinkBorrower {
             }
             if statement.writeSet == .everythingAndCatalog { pins.definitionSent() }
             if pooling.mayUseSequences, statement.mayDrawFromSequences {
-                hasDrawnFromSequences = true
                 pins.pin(.sequenceState)
             }
-        }
-        for statement in statements where statement.mayDrawFromSequences {
-            hasDrawnFromSequences = true
+            deallocationSent(statement)
         }
         notePins()
     }
@@ -233,8 +257,7 @@ extension ClientSession: LinkBorrower {
     private func sequenceStateIsRead(_ pooling: SessionPooling) throws(PostgresError) {
         guard sharesLinks else { return }
         pooling.sequencesAreUsed()
-        guard isFirstBorrower || hasDrawnFromSequences || pins.reasons.contains(.sequenceState)
-        else {
+        guard pooledLink?.hasOwnSequences ?? true else {
             throw PostgresError(
                 "55000",
                 "what this session has drawn from sequences is not known on this connection",
@@ -260,10 +283,22 @@ extension ClientSession: LinkBorrower {
     /// A segment has ended: what its statements have taken away, and what they have set.
     func settlePins(of segment: ForwardedSegment, _ status: TransactionStatus) {
         guard pooling != nil, !segment.isAbsorbed else { return }
+        // What takes away takes nothing of what has been sent behind it.
+        let isLast = unsettledSegments == 0 && openSegment == nil && ledger.isEmpty
         for effect in segment.confirmedEffects { confirm(effect) }
         for change in segment.confirmedSettings {
             if !settingsReplay.confirmed(change) { pins.pin(.setting) }
-            if change == .discardAll { discardedAll() }
+            if change == .discardAll {
+                if isLast { pins.discarded() } else { pins.pin(.unknownState) }
+            }
+        }
+        let deallocations = segment.steps.count(where: \.deallocatesAll)
+        if deallocations > 0,
+            deallocations > segment.confirmedEffects.count(where: { $0 == .deallocate(name: nil) })
+                + segment.confirmedSettings.count(where: { $0 == .discardAll })
+        {
+            // Taken for done when it was sent.
+            pins.pin(.unknownState)
         }
         if segment.hasFailed {
             for step in segment.steps {
@@ -274,7 +309,7 @@ extension ClientSession: LinkBorrower {
         if status == .idle {
             let isCommitted = segment.settingsWereKept
             if !settingsReplay.transactionEnded(committed: isCommitted) { pins.pin(.setting) }
-            pins.transactionEnded(committed: isCommitted)
+            pins.transactionEnded(committed: isLast ? isCommitted : nil)
         } else if segment.endsTransaction {
             if !settingsReplay.transactionEnded(committed: nil) { pins.pin(.setting) }
             pins.transactionEnded(committed: nil)
@@ -284,20 +319,16 @@ extension ClientSession: LinkBorrower {
 
     private func confirm(_ effect: SessionEffect) {
         pins.completed(effect)
-        guard sharesLinks, case .deallocate(let name) = effect else { return }
         // Not undone by ROLLBACK.
-        if let name {
-            statements[name] = nil
-        } else {
-            statements.removeAll()
-            pooledLink?.statements.removeAll()
-        }
+        guard sharesLinks, case .deallocate(let name?) = effect else { return }
+        statements[name] = nil
     }
 
-    private func discardedAll() {
-        pins.discarded()
-        guard sharesLinks else { return }
-        statements.removeAll()
+    /// DEALLOCATE ALL or DISCARD ALL is being sent: what is parsed behind it is not meant. Named
+    /// statements alone are.
+    private func deallocationSent(_ statement: StatementProfile) {
+        guard sharesLinks, statement.deallocatesAll, transaction.status != .failed else { return }
+        statements = statements.filter { $0.key.isEmpty }
         pooledLink?.statements.removeAll()
     }
 
@@ -315,6 +346,11 @@ extension ClientSession: LinkBorrower {
 }
 
 extension StatementProfile {
+    var deallocatesAll: Bool {
+        if case .setting(.discardAll) = kind { return true }
+        return sessionEffects.contains(.deallocate(name: nil))
+    }
+
     /// Whether it may call nextval, also through a default.
     var mayDrawFromSequences: Bool {
         switch kind {

@@ -56,8 +56,11 @@ extension ClientSession: UpstreamLinkDelegate {
     }
 
     /// Nothing that is on its way is stored.
-    private func abandonCaptures() {
+    func abandonCaptures() {
         ledger.abandonCaptures()
+        // Decided anew when its frame is looked at again.
+        deferredQuery?.capture?.abandon(.replyNotStorable)
+        deferredQuery = nil
         boundCapture?.abandon(.replyNotStorable)
         boundCapture = nil
     }
@@ -328,6 +331,9 @@ extension ClientSession: UpstreamLinkDelegate {
             settlePins(of: segment, status)
         }
         if segment.isUnresolved { unresolvedSegments -= 1 }
+        if !unconfirmedParses.isEmpty {
+            unconfirmedParses = unconfirmedParses.filter { $0.value !== segment }
+        }
         transaction.ready(
             status, for: segment, isLast: ledger.isEmpty && openSegment == nil)
         if status == .idle, ledger.isEmpty { portals.removeAll(keepingCapacity: true) }

@@ -110,6 +110,7 @@ extension ClientSession {
         if ledger.owe(.parse(statement, absorbed: false)) {
             remember(statement)
             statement.unconfirmedIn = openSegment
+            statement.sentDigest = digest
             unconfirmedParses[digest] = openSegment
         }
         sendUpstream(statement.parseMessage(named: digest.name))
@@ -127,6 +128,7 @@ extension ClientSession {
         guard !pooledLink.statements.use(digest), !ledger.isSkippingToSync else { return }
         makeRoom(for: digest)
         if ledger.owe(.parse(statement, absorbed: true)) {
+            statement.sentDigest = digest
             unconfirmedParses[digest] = openSegment
         }
         sendUpstream(statement.parseMessage(named: digest.name))
@@ -171,7 +173,12 @@ extension ClientSession {
 
     /// The server has answered a Parse, or will not.
     func parseIsSettled(_ statement: PreparedStatement) {
-        if !unconfirmedParses.isEmpty { unconfirmedParses[statement.lastDigest] = nil }
+        if !unconfirmedParses.isEmpty { unconfirmedParses[statement.sentDigest] = nil }
+    }
+
+    /// Whether a name that the client has not made could be one of the proxy's own on the server.
+    func isReserved(_ name: String) -> Bool {
+        sharesLinks && name.hasPrefix(StatementDigest.prefix)
     }
 
     /// Close of a named statement: others may be using it on the server.
@@ -188,7 +195,10 @@ extension ClientSession {
         for name in unmade { pins.notMade(name) }
         guard let pooledLink else { return }
         for statement in unprepared where isShared(statement) {
-            if let digest = statement.lastDigest { pooledLink.statements.remove(digest) }
+            guard let digest = statement.sentDigest else { continue }
+            pooledLink.statements.remove(digest)
+            // Which came first, the Parse or the Close, decides what the server has: not known here.
+            if unclosed.contains(digest) { pins.pin(.unknownState) }
             parseIsSettled(statement)
         }
         for digest in unclosed { pooledLink.statements.restore(digest) }
@@ -218,6 +228,9 @@ extension ClientSession {
                 switch effect {
                 case .deallocate(let name?) where statements[name] != nil:
                     occupy(name, endingWithSync: endingEachWithSync)
+                case .deallocate(let name?) where isReserved(name):
+                    // Somebody else's: the connection is not used any more afterwards.
+                    pins.pin(.unknownState)
                 case .prepare(let name) where statements[name] != nil:
                     occupy(name, endingWithSync: endingEachWithSync)
                 case .execute(let name) where !pins.hasStatement(name):

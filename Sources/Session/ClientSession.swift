@@ -113,9 +113,8 @@ final class ClientSession {
     var pendingReplay: ForwardedSegment?
     var knownGreeting: UInt64
     var knownGeneration: UInt64?
-    /// Nobody else has had the connection.
-    var isFirstBorrower = true
-    var hasDrawnFromSequences = false
+    /// The settings could not be made on a connection; another one is being tried.
+    var hasRetriedReplay = false
     /// An error has been answered without the server: what follows up to Sync is skipped.
     var skipsToSync = false
     /// In the middle of a piece of the upstream's.

@@ -42,6 +42,8 @@ final class PreparedStatement {
     /// What it is on shared connections, as of the last use, and the settings that it was parsed with.
     private(set) var lastDigest: StatementDigest?
     private var digestContext: UInt64?
+    /// As what it was sent to be parsed last.
+    var sentDigest: StatementDigest?
     /// The catalog when the client's Parse came: after DDL the same text is another statement.
     var catalogVersion: UInt64 = 0
     /// Of its relations' columns, as of the first look.

@@ -15,6 +15,8 @@ struct SessionPins {
     private var completed: [SessionEffect] = []
     /// Temporary objects or locks may have gone by themselves: the server is to be asked.
     private(set) var mayHaveEnded = false
+    /// Pinned since the server was last asked.
+    private var sinceQuestion: Set<PinReason> = []
 
     var isEmpty: Bool {
         others.isEmpty && channels.isEmpty && statements.isEmpty && cursors.isEmpty
@@ -42,6 +44,7 @@ struct SessionPins {
 
     mutating func pin(_ reason: PinReason) {
         others.insert(reason)
+        sinceQuestion.insert(reason)
         if reason == .temporaryObjects { mayHaveEnded = true }
     }
 
@@ -117,11 +120,18 @@ struct SessionPins {
         self = SessionPins()
     }
 
+    /// The server is being asked: its answer says nothing of what is sent from now on.
+    mutating func questionSent() {
+        sinceQuestion = []
+    }
+
     /// The server has told which of these there are.
     mutating func asked(hasTemporaryObjects: Bool, hasLocks: Bool) {
-        mayHaveEnded = false
-        if !hasTemporaryObjects { others.remove(.temporaryObjects) }
-        if !hasLocks { others.remove(.advisoryLock) }
+        mayHaveEnded = !sinceQuestion.isEmpty
+        if !hasTemporaryObjects, !sinceQuestion.contains(.temporaryObjects) {
+            others.remove(.temporaryObjects)
+        }
+        if !hasLocks, !sinceQuestion.contains(.advisoryLock) { others.remove(.advisoryLock) }
     }
 
     /// The question was not answered.

@@ -40,15 +40,20 @@ struct SettingsReplay {
     /// Notes a change that the server has confirmed; false where it cannot be made elsewhere.
     mutating func confirmed(_ change: SettingChange) -> Bool {
         switch change {
+        case .set(let name, _) where Self.endsWithTransaction.contains(name): return true
+        case .set("jit", ""):
+            // Set to a parameter's value, which is not known; it changes no answer.
+            kept.reset("jit")
         case .set(let name, let value):
             if ServerSettings.isCustom(name) { named.insert(name) }
-            guard name != "session_authorization", ServerSettings.isReplayable(name, value) else {
+            guard !Self.isFixed.contains(name), name != "session_authorization", ServerSettings.isReplayable(name, value) else {
                 return false
             }
             kept.set(name, to: value)
         case .setLocal(let name, _):
             if ServerSettings.isCustom(name) { named.insert(name) }
             return !ServerSettings.isCustom(name) || ServerSettings.isReplayable(name, "")
+        case .reset(let name) where Self.endsWithTransaction.contains(name): return true
         case .reset(let name):
             guard name != "session_authorization", ServerSettings.isReplayable(name, "") else {
                 return false
@@ -67,6 +72,13 @@ struct SettingsReplay {
         }
         return true
     }
+
+    /// Of the running transaction, not of the session.
+    private static let endsWithTransaction: Set<String> = [
+        "transaction_isolation", "transaction_read_only", "transaction_deferrable",
+    ]
+    /// Once used these cannot be set to another value, or back.
+    private static let isFixed: Set<String> = ["temp_buffers", "seed"]
 
     private mutating func restoreApplicationName() {
         guard let applicationName, kept[LinkPools.applicationName] == nil else { return }

@@ -69,7 +69,8 @@ package struct ProfileResolver {
         if let profile = syntacticProfile(of: facts) { return profile }
         var profile = worstProfile(of: facts)
         profile.sessionEffects = facts.sessionEffects
-        if profile.taintsSession { profile.sessionEffects.append(.unknown) }
+        // What views, triggers and operators call is not known.
+        profile.sessionEffects.append(.unknown)
         return profile
     }
 
@@ -140,10 +141,12 @@ package struct ProfileResolver {
                 profile.taintsSession = true
                 profile.sessionEffects.append(.unknown)
             }
+            profile.sessionEffects += catalog.eventTriggerBehaviour.behaviour.sessionEffects
             return .write
         case .temporaryObject:
             profile.taintsSession = true
             profile.sessionEffects.append(.makeTemporaryObject)
+            profile.sessionEffects += catalog.eventTriggerBehaviour.behaviour.sessionEffects
             return .write
         case .dataModification:
             return .write

@@ -21,6 +21,8 @@ struct SettingReader {
         case "VAR_SET_DEFAULT":
             return .setting(isLocal ? .setLocal(name: name) : .reset(name: name))
         case "VAR_SET_VALUE":
+            // As setseed: what it leaves behind nothing resets.
+            if name == "seed" { return .setting(.unknown) }
             let value = value(of: name, fields["args"])
             if isLocal { return .setting(.setLocal(name: name, value: value)) }
             guard let value else { return .setting(.unknown) }
@@ -131,6 +133,7 @@ struct SettingReader {
             let setting = args[0].fields(of: "A_Const").flatMap(text), Self.isComparable(setting),
             let isLocal = boolean(args[2])
         else { return .unknown }
+        if setting.lowercased() == "seed" { return .unknown }
         guard let value = args[1].fields(of: "A_Const").flatMap(text) else {
             // asyncpg restores this one with a parameter, whenever it has looked types up; it
             // changes no answer, whatever its value.

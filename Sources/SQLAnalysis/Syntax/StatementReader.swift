@@ -155,7 +155,8 @@ struct StatementReader {
             }
         case .array(let elements): elements.contains(where: mentionsSessionState)
         case .string(let text):
-            text == "set_config" || RelationName.isTemporarySchema(text)
+            text == "set_config" || text == "setseed" || text.hasPrefix("pg_advisory_")
+                || text.hasPrefix("pg_try_advisory_") || RelationName.isTemporarySchema(text)
         case .integer, .boolean, .null: false
         }
     }
@@ -202,7 +203,10 @@ struct StatementReader {
         if analyzes { return withBypass(facts, readKind: .query) }
         // Planned but not run. Planning evaluates non-volatile functions, so those stay in view.
         switch facts.kind {
-        case .opaque: return SyntaxFacts(kind: .harmless)
+        case .opaque:
+            var harmless = SyntaxFacts(kind: .harmless)
+            harmless.sessionEffects = facts.sessionEffects
+            return harmless
         default:
             facts.kind = .harmless
             facts.writes = []

@@ -76,7 +76,10 @@ final class CatalogSlot: Sendable {
         var statements = profile.statements
         for index in statements.indices {
             statements[index].taintsSession = last.statements[index].taintsSession
-            statements[index].sessionEffects = last.statements[index].sessionEffects
+            // DDL runs what event triggers do; what else calls what by now is not known.
+            if case .definition = facts[index].kind {
+                statements[index].sessionEffects = last.statements[index].sessionEffects
+            }
         }
         return QueryProfile(statements: statements, catalogVersion: .max)
     }

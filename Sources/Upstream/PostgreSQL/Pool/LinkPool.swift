@@ -164,13 +164,19 @@ final class LinkPool: Sendable {
         if isClosed { closeIdle() }
     }
 
+    /// A connection that was ready is closed, by whomever.
+    func noteClosed() {
+        metrics?.upstreamConnections.decrement()
+    }
+
     func connectFailed(_ link: PooledLink, _ error: PostgresError) {
         metrics?.upstreamConnectFailures.increment()
         let isFull = error.sqlState == .tooManyConnections
         let (told, next) = state.withLock { state in
             (
                 state.links.connectFailed(login: link.login, isServerFull: isFull),
-                state.links.demandToConnect()
+                // A full server is not asked again at once: `maintain` does.
+                isFull ? nil : state.links.demandToConnect()
             )
         }
         if let told { told.eventLoop.execute { told.failed(error) } }
@@ -192,7 +198,6 @@ final class LinkPool: Sendable {
 
     /// A connection is gone. `wasIdle`: nobody had it.
     func lost(_ link: PooledLink, wasIdle: Bool) {
-        metrics?.upstreamConnections.decrement()
         let next = state.withLock { state -> PoolMember? in
             if wasIdle {
                 // Unless it was taken out to be closed.
@@ -212,11 +217,8 @@ final class LinkPool: Sendable {
             link.promise()
             // Never from within the call of the one who gives it back.
             link.eventLoop.execute { member.answered(link) }
-        case .close(let link):
-            metrics?.upstreamConnections.decrement()
-            link.close()
+        case .close(let link): link.close()
         case .replace(let link, let member):
-            metrics?.upstreamConnections.decrement()
             link.close()
             connect(login: member.login, on: member.eventLoop, loop: member.loop)
         }
@@ -274,9 +276,9 @@ final class LinkPool: Sendable {
             let loops = state.eventLoops
             return (gone, (0..<count).map { ($0 % loops.count, loops[$0 % loops.count]) })
         }
-        for link in gone {
-            metrics?.upstreamConnections.decrement()
-            Self.close(link)
+        for link in gone { Self.close(link) }
+        if let next = state.withLock({ $0.links.demandToConnect() }) {
+            connect(login: next.login, on: next.eventLoop, loop: next.loop)
         }
         for (loop, eventLoop) in wanted { connect(login: 0, on: eventLoop, loop: loop) }
     }
@@ -318,9 +320,6 @@ final class LinkPool: Sendable {
 
     private func closeIdle() {
         let idle = state.withLock { $0.links.takeIdle() }
-        for link in idle {
-            metrics?.upstreamConnections.decrement()
-            Self.close(link)
-        }
+        for link in idle { Self.close(link) }
     }
 }

@@ -45,7 +45,8 @@ package final class LinkPools: Sendable {
     ) throws(PostgresError) -> PoolMember {
         let key = LinkPool.Key(
             user: user ?? startup.user, database: database ?? startup.database)
-        let pool = state.withLock { state -> LinkPool? in
+        // Joined under the mutex: a pool without clients may be dropped at any time.
+        let member = state.withLock { state -> Result<PoolMember, PostgresError>? in
             if state.isClosed { return nil }
             if state.maintenance == nil {
                 state.maintenance = eventLoop.scheduleRepeatedTask(
@@ -55,20 +56,26 @@ package final class LinkPools: Sendable {
                     self.maintain()
                 }
             }
-            if let pool = state.pools[key] { return pool }
+            if let pool = state.pools[key] { return Self.join(pool, startup, eventLoop) }
             let generation = generation
             let database = startup.database
             let pool = LinkPool(
                 key: key, settings: state.settings, metrics: metrics,
                 generation: { generation(database) }, makeLink: makeLink)
             state.pools[key] = pool
-            return pool
+            return Self.join(pool, startup, eventLoop)
         }
-        guard let pool else {
+        guard let member else {
             throw PostgresError(
                 .adminShutdown, "the proxy is shutting down", severity: .fatal)
         }
-        return try pool.join(Self.shared(startup), on: eventLoop)
+        return try member.get()
+    }
+
+    private static func join(
+        _ pool: LinkPool, _ startup: SessionStartup, _ eventLoop: any EventLoop
+    ) -> Result<PoolMember, PostgresError> {
+        Result { () throws(PostgresError) in try pool.join(shared(startup), on: eventLoop) }
     }
 
     /// What connections are made with: without what differs from client to client and is set on

@@ -96,6 +96,8 @@ package final class PoolMember: PoolDemand, @unchecked Sendable {
             return
         }
         stopWaiting()
+        // Where it has asked again since, that is answered by this one.
+        pool.withdraw(self)
         borrower.lent(link)
     }
 

@@ -15,7 +15,7 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
         /// DISCARD ALL has been sent.
         case resetting
         case idle
-        /// On its way to a borrower.
+        /// On its way to a borrower, or back to the pool, which counts it as lent.
         case promised
         case closed
     }
@@ -41,6 +41,8 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
     package var statements: ServerStatements
     /// The session that had it last, by its own number.
     package var lastBorrower: UInt64?
+    /// What has been drawn from sequences on it, if anything, its last borrower has drawn.
+    package var hasOwnSequences = true
 
     init(
         pool: LinkPool, loop: Int, login: Int, eventLoop: any EventLoop, generation: UInt64,
@@ -81,7 +83,7 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
     /// `statements`. Call on the event loop; the link is not the caller's any more.
     package func giveBack() {
         guard case .lent = state else { return }
-        state = .idle
+        state = .promised
         definedNames = settings.definedNames
         inner?.setPaused(false)
         returnWhenQuiet()
@@ -114,14 +116,19 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
     private func returnWhenQuiet() {
         guard let inner else { return }
         inner.afterCancels { [self] in
-            guard case .idle = state else { return }
+            guard case .promised = state else { return }
+            state = .idle
             pool.returned(self)
         }
     }
 
     /// Closes it; the pool knows.
     func close() {
-        if case .closed = state { return }
+        switch state {
+        case .closed: return
+        case .connecting: break
+        case .idle, .lent, .promised, .resetting: pool.noteClosed()
+        }
         state = .closed
         resetDeadline?.cancel()
         inner?.close()
@@ -193,7 +200,7 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
         settings.discardAll()
         definedNames = settings.definedNames
         statements.removeAll()
-        state = .idle
+        state = .promised
         returnWhenQuiet()
     }
 }

@@ -10,6 +10,7 @@ package struct StatementDigest: Hashable, Sendable {
     private let high: UInt64
     private let low: UInt64
 
+    package static let prefix = "mynah_"
     private static let secret = SymmetricKey(size: .bits256)
 
     /// `text` is the statement's part of a cache key (text and types, each with its length);
@@ -24,7 +25,7 @@ package struct StatementDigest: Hashable, Sendable {
     }
 
     /// What the statement is called on the server.
-    package var name: String { "mynah_" + Self.digits(high) + Self.digits(low) }
+    package var name: String { Self.prefix + Self.digits(high) + Self.digits(low) }
 
     private static func digits(_ number: UInt64) -> String {
         let digits = String(number, radix: 16)
