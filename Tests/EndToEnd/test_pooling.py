@@ -12,6 +12,7 @@ from wire import (
     RawSession, bind, close_statement, data_rows, describe_statement, execute, parse, sqlstate,
     sync, tags,
 )
+from wire import query as wire_query
 
 
 def bind_and_run(sql: str) -> bytes:
@@ -173,6 +174,43 @@ def test_a_role_follows_the_client(pooled, client, postgres):
             value(other, "SELECT 1")
     assert error.value.sqlstate == "55000"
     assert value(other, "SELECT current_user::text") == "postgres"
+
+
+def test_settings_that_cannot_be_made_again_are_not_left_to_the_next(pooled, client, postgres):
+    """The connection on which they could not be made keeps those of whoever had it before."""
+    server = pooled(size=1)
+    for role in ("pool_gone", "pool_kept"):
+        postgres.run(f"DROP ROLE IF EXISTS {role}")
+        postgres.run(f"CREATE ROLE {role}")
+    kept, gone, plain = client(server), client(server), client(server)
+    gone.execute("SET ROLE pool_gone")
+    kept.execute("SET ROLE pool_kept")
+    kept.execute("SET search_path TO pool_secret")
+    postgres.run("DROP ROLE pool_gone")
+    assert value(kept, "SELECT current_user::text") == "pool_kept"
+    with pytest.raises(psycopg.Error) as error:
+        value(gone, "SELECT current_user::text")
+    assert error.value.sqlstate == "55000"
+    assert value(plain, "SELECT current_user::text") == "postgres"
+    assert value(plain, "SHOW search_path") == '"$user", public'
+    assert value(kept, "SELECT current_user::text || current_setting('search_path')") == (
+        "pool_keptpool_secret")
+    kept.close()
+    postgres.run("DROP ROLE pool_kept")
+
+
+def test_what_is_taken_while_the_server_is_asked_is_not_forgotten(pooled, session):
+    server = pooled(size=1)
+    one, other = session(server), session(server)
+    for _ in range(20):
+        one.run("SELECT pg_advisory_lock(1)")
+        # All at once: the second lock is taken before it is known that the first one is gone.
+        one.send(wire_query("SELECT pg_advisory_unlock(1)") + wire_query("BEGIN")
+                 + wire_query("SELECT pg_advisory_lock(2)") + wire_query("ROLLBACK"))
+        one.until_ready(4)
+        one.run("SELECT 1 FROM pg_sleep(0)")
+        assert one.value("SELECT pg_advisory_unlock(2)") == b"t"
+        assert other.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == b"0"
 
 
 def test_settings_of_tenants_never_reach_another_client(pooled, client):

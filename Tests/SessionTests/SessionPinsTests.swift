@@ -51,11 +51,18 @@ struct SessionPinsTests {
         pins.sent(.makeTemporaryObject)
         pins.sent(.takeSessionLock)
         #expect(pins.isWorthAsking)
+        pins.questionSent()
         pins.asked(hasTemporaryObjects: true, hasLocks: true)
         #expect(!pins.isWorthAsking && pins.reasons.count == 2)
         pins.completed(.releaseSessionLock)
         pins.transactionEnded(committed: true)
         #expect(pins.isWorthAsking)
+        pins.questionSent()
+        // What is taken behind the question the answer says nothing of.
+        pins.sent(.takeSessionLock)
+        pins.asked(hasTemporaryObjects: false, hasLocks: false)
+        #expect(pins.reasons == [.advisoryLock] && pins.isWorthAsking)
+        pins.questionSent()
         pins.asked(hasTemporaryObjects: false, hasLocks: false)
         #expect(pins.isEmpty)
     }

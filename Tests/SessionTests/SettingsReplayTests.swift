@@ -49,6 +49,16 @@ struct SettingsReplayTests {
         #expect(replay.committed.values == ["app.one": .login, "app.two": .login])
     }
 
+    @Test("What belongs to the transaction is not taken along, what cannot be undone is not moved")
+    func special() {
+        var replay = replay()
+        check(replay.confirmed(.set(name: "transaction_isolation", value: "serializable")))
+        check(replay.confirmed(.set(name: "jit", value: "")))
+        check(!replay.confirmed(.set(name: "temp_buffers", value: "8MB")))
+        check(replay.transactionEnded(committed: true))
+        #expect(replay.committed.values.isEmpty)
+    }
+
     @Test("Where it is not known what holds, it says so")
     func uncertainty() {
         var replay = replay()

@@ -1,6 +1,7 @@
 """psycopg 3: extended protocol in text and binary, prepared, pipelines; synchronous and asynchronous."""
 
 import asyncio
+import logging
 import sys
 import threading
 
@@ -8,6 +9,9 @@ import psycopg
 from say import CREATE, DATE_COLUMNS, RUNNING, TYPE_COLUMNS, VALUES, rows, target, until_running
 
 TARGET = {("dbname" if key == "database" else key): value for key, value in target().items()}
+
+# What the driver notes about a pipeline that ends names an object by its address, and comes or not.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
 def failing(connection, sql, parameters=None):
