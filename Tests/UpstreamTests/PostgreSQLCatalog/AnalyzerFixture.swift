@@ -15,7 +15,7 @@ struct AnalyzerFixture {
     init(_ schema: String) throws {
         server = try PostgreSQLTestServer.shared()
         database = "analysis_" + UUID().uuidString.replacing("-", with: "").lowercased()
-        try server.execute("CREATE DATABASE \(database)")
+        try server.execute("CREATE DATABASE \(database) TEMPLATE template0")
         try server.execute(Self.familyFunction + schema, database: database)
         analyzer = PostgreSQLAnalyzer(conninfo: server.connectionString(), cells: cells)
     }

@@ -19,7 +19,7 @@ struct KeyTruthTests {
         init() async throws {
             let server = try PostgreSQLTestServer.shared()
             let database = "keys_" + UUID().uuidString.replacing("-", with: "").lowercased()
-            try server.execute("CREATE DATABASE \(database)")
+            try server.execute("CREATE DATABASE \(database) TEMPLATE template0")
             try server.execute(KeyTruthSchema.sql, database: database)
             let control = ControlConnection(
                 conninfo: server.connectionString(), database: database, user: nil,
