@@ -12,7 +12,7 @@ import Synchronization
 /// for that, for at most two seconds.
 package final class PostgreSQLAnalyzer: StatementAnalyzer {
     /// After this long a waiting statement gets a profile that assumes the worst.
-    static let patience: DispatchTimeInterval = .milliseconds(1_200)
+    static let patience: DispatchTimeInterval = .milliseconds(1_800)
     /// Statements that may wait for one catalog.
     static let maximumWaiters = 4_096
 
