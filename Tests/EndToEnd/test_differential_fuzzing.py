@@ -68,7 +68,7 @@ def test_postgresql_through_mynah_answers_what_it_answers_directly(record_proper
           f" bypassed {dict(total.reasons.most_common())};"
           f" audited {explained} transactions, {by_name} of them covered by relations")
     # A run without hits, or without writes that change what was cached, would prove nothing.
-    assert counts["hits"] > total.statements // 3, counts
+    assert counts["hits"] > total.statements // 4, counts
     assert counts["misses"] > total.statements // 50, counts
     assert counts["done write"] > total.statements // 400, counts
     assert explained > total.statements // 400 and by_name > explained // 3, (explained, by_name)
@@ -78,5 +78,5 @@ def test_postgresql_through_mynah_answers_what_it_answers_directly(record_proper
 def test_sqlite_through_mynah_answers_what_the_library_answers(tmp_path):
     tally = sqlite_fuzz.Fuzzer(tmp_path).rounds(seed(), max(STATEMENTS // 10, 1000))
     print(f"\n{tally}")
-    assert tally.counts["hits"] > tally.statements // 3, tally
+    assert tally.counts["hits"] > tally.statements // 4, tally
     assert tally.counts["foreign"] > tally.statements // 400, tally
