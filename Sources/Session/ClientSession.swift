@@ -374,6 +374,8 @@ final class ClientSession {
         guard wait != nil, waitNumber == number else { return }
         wait = nil
         process()
+        // The statement that was to be cancelled has been sent, or was answered without the server.
+        if wait == nil { cancelsNext = false }
     }
 
     /// The client takes what it is sent again, or has stopped to.

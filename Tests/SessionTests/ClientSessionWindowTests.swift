@@ -191,64 +191,6 @@ struct ClientSessionWindowTests {
         #expect(writers(harness) == 1)
     }
 
-    @Test("a statement cancelled while it waits is not answered ahead of what is still owed")
-    func cancelBehindOthers() throws {
-        let harness = SessionHarness()
-        let (leader, client) = (try harness.client(), try harness.client())
-        try leader.execute("SELECT t")
-        try client.query("UPDATE other")
-        let link = try harness.lastLink
-        link.replyTag("UPDATE 1")
-        _ = try client.take()
-        try client.query("SELECT other t")
-        try client.query("SELECT t")
-        harness.services.cancellations.cancel(try #require(client.key)) {}
-        harness.loop.run()
-        #expect(try client.take() == [])
-        #expect(link.cancellations == 1)
-    }
-
-    @Test("a statement asked for with a Flush and cancelled while it waits is cancelled upstream")
-    func cancelAtFlush() throws {
-        let harness = SessionHarness()
-        let (leader, client) = (try harness.client(), try harness.client())
-        try leader.execute("SELECT t")
-        let leadingLink = try harness.lastLink
-        var bytes = execution(of: "SELECT t")
-        bytes.writeFlush()
-        try client.send(bytes)
-        #expect(harness.upstream.links.count == 1)
-        harness.services.cancellations.cancel(try #require(client.key)) {}
-        harness.loop.run()
-        // No ReadyForQuery before the Sync.
-        #expect(try client.take() == [])
-        let link = try harness.lastLink
-        #expect(link !== leadingLink)
-        #expect(try link.takeSent() == ["P SELECT t", "B", "E", "H"])
-        #expect(link.cancellations == 1)
-    }
-
-    @Test("a statement cancelled while it waits for another's fails in its block, upstream")
-    func cancelInBlock() throws {
-        let harness = SessionHarness()
-        let leader = try harness.client()
-        let client = try harness.client()
-        try client.query("BEGIN")
-        try client.query("SELECT other t")
-        let link = try harness.lastLink
-        link.replyTag("BEGIN", status: .inBlock)
-        link.replyRow("one", status: .inBlock)
-        _ = try (client.take(), link.takeSent())
-        try leader.query("SELECT t")
-        try client.query("SELECT t")
-        #expect(try link.takeSent() == [])
-        harness.services.cancellations.cancel(try #require(client.key)) {}
-        harness.loop.run()
-        #expect(try link.takeSent() == ["Q SELECT t"])
-        #expect(link.cancellations == 1)
-        #expect(try client.take() == [])
-    }
-
     @Test("names after a ROLLBACK in the same text are not those of before it")
     func rollbackOfSetting() throws {
         let harness = SessionHarness()

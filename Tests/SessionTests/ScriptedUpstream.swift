@@ -138,15 +138,35 @@ extension ByteBuffer {
 final class ScriptedAnalyzer: StatementAnalyzer {
     static let table = Relation(identifier: RelationIdentifier("t"), name: "t", schema: "public")
     private let version = Mutex<UInt64>(0)
+    private let held = Mutex<(isHolding: Bool, completions: [@Sendable () -> Void])>((false, []))
 
     func profile(
         of sql: String, parameterTypes: [UInt32], context: ResolutionContext,
         completion: @escaping @Sendable (QueryProfile) -> Void
     ) -> ProfileLookup {
-        .known(
-            QueryProfile(
-                statements: sql.split(separator: ";").map { Self.profile(String($0)) },
-                catalogVersion: catalogVersion(database: context.database)))
+        let profile = QueryProfile(
+            statements: sql.split(separator: ";").map { Self.profile(String($0)) },
+            catalogVersion: catalogVersion(database: context.database))
+        let isHeld = held.withLock { held in
+            if held.isHolding { held.completions.append { completion(profile) } }
+            return held.isHolding
+        }
+        return isHeld ? .pending : .known(profile)
+    }
+
+    /// Whether profiles asked for from now on are given only by `release`.
+    var isHolding: Bool {
+        get { held.withLock(\.isHolding) }
+        set { held.withLock { $0.isHolding = newValue } }
+    }
+
+    func release() {
+        let completions = held.withLock { held in
+            held.isHolding = false
+            defer { held.completions = [] }
+            return held.completions
+        }
+        for completion in completions { completion() }
     }
 
     func catalogVersion(database: String) -> UInt64 { version.withLock { $0 } }

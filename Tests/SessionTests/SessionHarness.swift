@@ -26,7 +26,7 @@ final class SessionHarness {
                 isCacheEnabled: true, maximumEntry: 1 << 16, maximumMessage: 1 << 20,
                 startupTimeout: .seconds(10)
             ) { _, _ in .store(timeToLive: nil) },
-            metrics: ProxyMetrics(version: "test"), logger: Logger(label: "test"))
+            metrics: ProxyMetrics(version: "test"), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         catalogReloaded()
     }
 
@@ -110,6 +110,12 @@ final class HarnessClient {
         var bytes = ByteBuffer()
         bytes.writeQuery(sql)
         try send(bytes)
+    }
+
+    /// A CancelRequest with this session's key, dealt with.
+    func cancel() throws {
+        harness.services.cancellations.cancel(try #require(key)) {}
+        harness.loop.run()
     }
 
     /// Parse, Bind, Describe, Execute, Sync; without Parse where `sql` is nil. `format` is that of

@@ -17,7 +17,7 @@ struct WriteCoordinatorTests {
     init() {
         coordinator = WriteCoordinator(
             cells: cells, metrics: ProxyMetrics(version: "test"), upstream: ScriptedUpstream(),
-            logger: Logger(label: "test"))
+            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
     private var schema: VersionCell { cells.cell(.schema(database: "db")) }

@@ -28,7 +28,7 @@ final class SQLiteFixture: Sendable {
         var settings = SQLiteUpstreamSettings()
         configure(&settings)
         upstream = try SQLiteUpstream(
-            path: path, settings: settings, cells: cells, logger: Logger(label: "test"))
+            path: path, settings: settings, cells: cells, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
     deinit { try? FileManager.default.removeItem(at: directory) }

@@ -13,7 +13,7 @@ import Testing
         let path = FileManager.default.temporaryDirectory
             .appendingPathComponent("missing-\(UUID().uuidString).db").path
         #expect {
-            try SQLiteUpstream(path: path, cells: CellTable(), logger: Logger(label: "test"))
+            try SQLiteUpstream(path: path, cells: CellTable(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         } throws: { error in
             (error as? PostgresError)?.message.contains("does not exist") == true
         }
@@ -27,7 +27,7 @@ import Testing
         try Data(repeating: 0x41, count: 5_000).write(to: URL(fileURLWithPath: path))
         defer { try? FileManager.default.removeItem(atPath: path) }
         #expect(throws: PostgresError.self) {
-            try SQLiteUpstream(path: path, cells: CellTable(), logger: Logger(label: "test"))
+            try SQLiteUpstream(path: path, cells: CellTable(), logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         }
     }
 
