@@ -41,6 +41,7 @@ package struct BackendMessageScanner: Sendable {
         package static let sessionState: Tags = [
             BackendTag.readyForQuery, BackendTag.commandComplete, BackendTag.errorResponse,
             BackendTag.parameterStatus, BackendTag.backendKeyData, BackendTag.authentication,
+            BackendTag.notificationResponse,
         ]
     }
 

@@ -319,6 +319,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         ) { then in
             bound.value.cancelRequested(then)
         }
+        session.clientProcessID = key.processID
         writeGreeting(greeting, key, output)
         phase = .session(session)
         if let lent { session.lent(lent) }

@@ -9,7 +9,10 @@ final class ClientOutput {
 
     private let context: ChannelHandlerContext
     private let metrics: ProxyMetrics
-    private var gathered: ByteBuffer
+    /// Has no storage while there is nothing in it: thousands of clients are idle.
+    private var gathered = ByteBuffer()
+    /// How much of it was needed the last time, in bytes, up to a page.
+    private var expectedSize = 0
     /// The only thing to send so far, not copied; empty `gathered` goes with it.
     private var passing: ByteBuffer?
     private var hasUnflushed = false
@@ -18,7 +21,6 @@ final class ClientOutput {
     init(context: ChannelHandlerContext, metrics: ProxyMetrics) {
         self.context = context
         self.metrics = metrics
-        gathered = context.channel.allocator.buffer(capacity: 0)
     }
 
     /// Where messages made by the proxy are written; sent with the next `flush`.
@@ -26,6 +28,7 @@ final class ClientOutput {
         _read { yield gathered }
         _modify {
             gatherPassing()
+            reserve()
             yield &gathered
         }
     }
@@ -42,6 +45,7 @@ final class ClientOutput {
             passing = bytes
         } else if bytes.readableBytes <= Self.copyLimit {
             gatherPassing()
+            reserve()
             gathered.writeImmutableBuffer(bytes)
         } else {
             passOn()
@@ -54,10 +58,17 @@ final class ClientOutput {
         guard let bytes = passing else { return }
         passing = nil
         if bytes.readableBytes <= Self.copyLimit {
+            reserve()
             gathered.writeImmutableBuffer(bytes)
         } else {
             write(bytes)
         }
+    }
+
+    /// Gives an empty buffer the storage that it will probably need.
+    private func reserve() {
+        guard gathered.capacity == 0 else { return }
+        gathered = context.channel.allocator.buffer(capacity: expectedSize)
     }
 
     func flush() {
@@ -89,7 +100,8 @@ final class ClientOutput {
         }
         guard gathered.readableBytes > 0 else { return }
         let bytes = gathered
-        gathered = context.channel.allocator.buffer(capacity: min(bytes.readableBytes, 4096))
+        gathered = ByteBuffer()
+        expectedSize = min(bytes.readableBytes, 4096)
         write(bytes)
     }
 

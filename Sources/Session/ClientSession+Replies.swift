@@ -45,7 +45,7 @@ extension ClientSession: UpstreamLinkDelegate {
                 output.buffer.writeParameterStatus(status.name, status.value)
             }
         }
-        settings.reconnected(login: fresh)
+        settings.reconnected(login: services.identities.shared(fresh))
         for (name, value) in settingsReplay.committed.values where pooling != nil {
             guard case .text(let text) = value else { continue }
             settings.confirmed(.set(name: name, value: text))
@@ -134,8 +134,9 @@ extension ClientSession: UpstreamLinkDelegate {
     private func messageBegan(_ tag: UInt8) throws(PostgresError) {
         // What is not an answer to the proxy's own message is for the client all the same.
         absorbsPiece =
-            ledger.absorbsCurrent && tag != BackendTag.notificationResponse
-            && (tag != BackendTag.parameterStatus || isReplayingSilently)
+            tag == BackendTag.notificationResponse
+            ? sharesLinks
+            : ledger.absorbsCurrent && (tag != BackendTag.parameterStatus || isReplayingSilently)
         captureOfPiece = nil
         if tag == BackendTag.readyForQuery {
             // The ledger is told when it is whole: a link that is lost in the middle of it leaves
@@ -180,6 +181,20 @@ extension ClientSession: UpstreamLinkDelegate {
         case .part, .parseCompleted, .ready:
             break
         }
+    }
+
+    /// A NOTIFY of the client's own comes from the process id that the client was told, by which
+    /// drivers know their own: who listens is pinned, so that the connection's is nobody else's.
+    /// Others' process ids are passed on as they are.
+    private func passOnNotification(_ body: ByteBuffer?) throws(PostgresError) {
+        guard var body, var processID = body.readInteger(as: Int32.self) else {
+            throw Self.unexpectedMessage
+        }
+        if processID == linkKey?.processID, let clientProcessID { processID = clientProcessID }
+        output.buffer.writeInteger(BackendTag.notificationResponse)
+        output.buffer.writeInteger(Int32(8 + body.readableBytes))
+        output.buffer.writeInteger(processID)
+        output.buffer.writeImmutableBuffer(body)
     }
 
     /// The server reports what the client knows already.
@@ -245,6 +260,8 @@ extension ClientSession: UpstreamLinkDelegate {
         case .asynchronous:
             if piece.tag == BackendTag.parameterStatus, !isReplayingSilently {
                 parameterReported(piece, in: chunk)
+            } else if piece.tag == BackendTag.notificationResponse, sharesLinks {
+                try passOnNotification(scanner.body(of: piece, in: chunk))
             }
         case .farewell:
             farewell = scanner.body(of: piece, in: chunk)

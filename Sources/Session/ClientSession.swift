@@ -32,6 +32,8 @@ final class ClientSession {
     let pooling: SessionPooling?
     /// Distinguishes the session from all others where its settings are not known.
     let serial: UInt64
+    /// What the client takes for its server process; nil until it has been greeted.
+    var clientProcessID: Int32?
 
     // The client's side.
     var input = ByteBuffer()
@@ -176,7 +178,8 @@ final class ClientSession {
         self.output = output
         database = startup.database
         catalogCell = services.cells.cell(.catalog(database: startup.database))
-        settings = SessionSettings(login: Self.settings(of: greeting))
+        settings = SessionSettings(
+            login: services.identities.shared(Self.settings(of: greeting)))
         self.link = link
         linkIsReady = link != nil
         linkKey = link == nil ? nil : greeting.backendKey
@@ -306,6 +309,8 @@ final class ClientSession {
                 return
             }
         }
+        // An idle client holds no buffer, and the channel reads into the same one again.
+        if input.readableBytes == 0 { input = ByteBuffer() }
         flushUpstream()
         output.flush()
         updateReading()

@@ -18,6 +18,7 @@ package final class SessionIdentityTable: Sendable {
     private struct State {
         var numbers: [Components: UInt64] = [:]
         var last: UInt64 = 0
+        var logins: Set<Components> = []
     }
 
     private let state = Mutex(State())
@@ -59,6 +60,16 @@ package final class SessionIdentityTable: Sendable {
             state.last += 1
             state.numbers[components] = state.last
             return SessionIdentity(number: state.last)
+        }
+    }
+
+    /// Settings equal to `settings`, in the storage that all sessions with them share: they are most
+    /// of what an idle session would hold.
+    func shared(_ settings: [String: String]) -> [String: String] {
+        state.withLock { state in
+            if state.logins.count >= capacity { state.logins.removeAll() }
+            let login = Components(database: "", user: "", settings: settings)
+            return state.logins.insert(login).memberAfterInsert.settings
         }
     }
 }
