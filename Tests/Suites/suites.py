@@ -33,18 +33,22 @@ def environment(port: int, **others: str) -> dict[str, str]:
     }
 
 
-def run_bounded(command: list[str], seconds: float, log: pathlib.Path, **options) -> None:
-    """Runs a suite to its end or to the deadline; what it has reported by then counts."""
+def run_bounded(command: list, seconds: float, log: pathlib.Path, **options) -> int | None:
+    """Runs a suite to its end or to the deadline; what it has reported by then counts.
+
+    Returns the exit status, nothing after the deadline.
+    """
     with open(log, "wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             start_new_session=True, **options,
         )
         try:
-            process.wait(seconds)
+            return process.wait(seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
             process.wait(10)
+            return None
 
 
 class Suite:
@@ -274,6 +278,34 @@ class LibPq(GoSuite):
         return {"PGDATABASE": "pqgotest", "PGSSLMODE": "disable"}
 
 
+class LibpqPipeline(Suite):
+    """PostgreSQL's own program for libpq's pipeline mode; its message traces are compared, too."""
+
+    name = "libpq_pipeline"
+    least = 11
+    directory = pathlib.Path(sys.prefix) / "libpq_pipeline"
+    rows = 700
+    """What PostgreSQL's own run of the program asks for."""
+
+    def run(self, port, workplace):
+        program = self.directory / "libpq_pipeline"
+        connection = f"host=127.0.0.1 port={port} user=postgres dbname=postgres"
+        names = subprocess.run([program, "tests"], capture_output=True, check=True, text=True)
+        outcomes: Outcomes = {}
+        for name in names.stdout.split():
+            expected = self.directory / f"traces/{name}.trace"
+            trace = workplace / f"{name}.trace"
+            arguments = ["-r", str(self.rows)] + (["-t", str(trace)] if expected.exists() else [])
+            log = workplace / f"{name}.log"
+            status = run_bounded([program, *arguments, name, connection], 300, log)
+            outcomes[name] = "passed" if status == 0 else "failed"
+            if expected.exists():
+                same = trace.exists() and trace.read_bytes() == expected.read_bytes()
+                outcomes[f"{name} trace"] = "passed" if same else "failed"
+        return outcomes
+
+
 ALL: dict[str, Suite] = {
-    suite.name: suite for suite in (Asyncpg(), Pg8000(), Django(), Pgx(), LibPq())
+    suite.name: suite
+    for suite in (Asyncpg(), Pg8000(), Django(), Pgx(), LibPq(), LibpqPipeline())
 }
