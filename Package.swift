@@ -113,28 +113,36 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
+        // What several test targets use; they cannot import one another.
+        .target(name: "TestSupport", path: "Tests/TestSupport"),
+
         .testTarget(
             name: "OperationsTests", dependencies: ["Operations", "Telemetry", logging, lifecycle]),
         .testTarget(name: "mynahTests", dependencies: ["mynah", logging]),
-        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry"]),
-        .testTarget(name: "PostgresWireTests", dependencies: ["PostgresWire", nioCore]),
+        .testTarget(name: "TelemetryTests", dependencies: ["Telemetry", "TestSupport"]),
+        .testTarget(
+            name: "PostgresWireTests", dependencies: ["PostgresWire", "TestSupport", nioCore]),
         .testTarget(
             name: "SecurityTests",
             dependencies: [
-                "Security", "PostgresWire", "Telemetry", nioCore,
+                "Security", "PostgresWire", "Telemetry", "TestSupport", nioCore,
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "CryptoExtras", package: "swift-crypto"),
             ]),
         .testTarget(
-            name: "SQLAnalysisTests", dependencies: ["SQLAnalysis", "Telemetry", "Mutants"]),
-        .testTarget(name: "ResultCacheTests", dependencies: ["ResultCache", "Mutants", nioCore]),
+            name: "SQLAnalysisTests",
+            dependencies: ["SQLAnalysis", "Telemetry", "Mutants", "TestSupport"]),
         .testTarget(
-            name: "ProxyConfigurationTests", dependencies: ["ProxyConfiguration", "Security"]),
+            name: "ResultCacheTests",
+            dependencies: ["ResultCache", "Mutants", "TestSupport", nioCore]),
+        .testTarget(
+            name: "ProxyConfigurationTests",
+            dependencies: ["ProxyConfiguration", "Security", "TestSupport"]),
         .testTarget(
             name: "UpstreamTests",
             dependencies: [
                 "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry", "CSQLite",
-                "CLibPQ",
+                "CLibPQ", "TestSupport",
                 nioCore, nioPosix, nioSSL, logging,
             ]),
         .testTarget(
@@ -148,7 +156,7 @@ let package = Package(
             name: "SimulationTests",
             dependencies: [
                 "Session", "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry",
-                "Mutants", nioCore, logging,
+                "Mutants", "TestSupport", nioCore, logging,
                 .product(name: "NIOEmbedded", package: "swift-nio"),
             ]),
     ],

@@ -34,8 +34,11 @@ package final class CachedReply: Sendable {
     private let keyLength: UInt32
     private let rowDescriptionLength: UInt32
 
-    // The entry's place in its shard. Only touched under that shard's lock, or by the one thread
-    // that holds the entry in a `ReleasedReplies`.
+    // The entry's place in its shard. These five are touched under the mutex of the shard that
+    // `hash`, a constant, chooses (`ReplyCache.Shard.state`), or by whoever has the entry's links
+    // to itself: the shard's `deinit`, and the one thread that took the entry out under that mutex
+    // into its `ReleasedReplies`, which uses `nextInQueue` again. Others may then still look at
+    // `place`, under the mutex, and go no further: an entry that has left never comes back.
     nonisolated(unsafe) var nextInChain: ReplyPointer?
     nonisolated(unsafe) var nextInQueue: ReplyPointer?
     nonisolated(unsafe) var previousInQueue: ReplyPointer?

@@ -12,7 +12,8 @@ package final class CellTable: Sendable {
     private static let cellsPerChunk = 64
 
     private struct State: @unchecked Sendable {
-        // Sendable: `chunk` is only touched under the table's lock.
+        // Sendable: lives in the mutex of `CellTable.state`, and `chunk`, a raw pointer, is only
+        // touched under it. The cells that leave it point to atomic words that are never freed.
         var cells: [CellName: VersionCell] = [:]
         var relationCells = 0
         var chunk: UnsafeMutableRawPointer?

@@ -84,16 +84,12 @@ def canonical(text: str) -> str:
     return text
 
 
-def python(program: str, *arguments: str) -> list[str]:
-    return [sys.executable, str(PROGRAMS / program), *arguments]
+def python(program: str) -> list[str]:
+    return [sys.executable, str(PROGRAMS / program)]
 
 
 def package_version(package: str) -> list[str]:
     return ["dpkg-query", "-W", "-f", "${Version}", package]
-
-
-def python_version(package: str) -> list[str]:
-    return [sys.executable, "-c", f"import importlib.metadata as m; print(m.version('{package}'))"]
 
 
 def go_binary(name: str) -> pathlib.Path:
@@ -105,6 +101,12 @@ def go_build(name: str) -> list[str]:
         "env", "GO111MODULE=off", f"GOPATH={GO_PATH}", f"GOCACHE={BUILT / 'go-cache'}",
         "go", "build", "-o", str(go_binary(name)), str(PROGRAMS / f"go_{name}/main.go"),
     ]
+
+
+def python_driver(name: str, program: str, package: str, styles: str, **more) -> Driver:
+    """A driver for Python, of a package from PyPI."""
+    version = f"import importlib.metadata as m; print(m.version('{package}'))"
+    return Driver(name, python(program), [sys.executable, "-c", version], styles, **more)
 
 
 DRIVERS = [
@@ -121,32 +123,32 @@ DRIVERS = [
         ["pg_dump", "--version"],
         "simple, COPY; plain, custom, directory, tar; parallel; restored", common=False,
     ),
-    Driver(
-        "psycopg2", python("psycopg2_program.py"), python_version("psycopg2-binary"),
+    python_driver(
+        "psycopg2", "psycopg2_program.py", "psycopg2-binary",
         "simple; server-side cursors, COPY, large objects, two-phase commit",
     ),
-    Driver(
-        "psycopg 3", python("psycopg_program.py"), python_version("psycopg"),
+    python_driver(
+        "psycopg 3", "psycopg_program.py", "psycopg",
         "simple, extended, prepared; text and binary; pipelines; sync and async; COPY",
     ),
-    Driver(
-        "asyncpg", python("asyncpg_program.py"), python_version("asyncpg"),
+    python_driver(
+        "asyncpg", "asyncpg_program.py", "asyncpg",
         "extended, prepared; binary; cursors, COPY, notifications, pool",
     ),
-    Driver(
-        "pg8000", python("pg8000_program.py"), python_version("pg8000"),
+    python_driver(
+        "pg8000", "pg8000_program.py", "pg8000",
         "extended, prepared; text; COPY, notices, two-phase commit",
     ),
-    Driver(
-        "SQLAlchemy", python("sqlalchemy_program.py"), python_version("SQLAlchemy"),
+    python_driver(
+        "SQLAlchemy", "sqlalchemy_program.py", "SQLAlchemy",
         "Core, ORM and reflection over psycopg2, psycopg 3, pg8000, asyncpg",
     ),
-    Driver(
-        "Django", python("django_program.py"), python_version("Django"),
+    python_driver(
+        "Django", "django_program.py", "Django",
         "ORM, schema editor, introspection; client-side binding", common=False,
     ),
-    Driver(
-        "Django, server-side binding", python("django_program.py"), python_version("Django"),
+    python_driver(
+        "Django, server-side binding", "django_program.py", "Django",
         "the same over the extended protocol", common=False, options=["server"],
     ),
     Driver(

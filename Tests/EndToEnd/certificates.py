@@ -6,6 +6,7 @@ import ipaddress
 import os
 import pathlib
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -65,6 +66,23 @@ class Authority:
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical)
         return builder.sign(self.private, algorithm or hashes.SHA256())
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> pathlib.Path:
+    """Where the certificates of a module's tests are."""
+    return tmp_path_factory.mktemp("certificates")
+
+
+@pytest.fixture(scope="module")
+def authority(files) -> Authority:
+    return Authority(files)
+
+
+@pytest.fixture(scope="module")
+def good(authority) -> Certificate:
+    """What a server should show."""
+    return authority.issue("good", ["localhost", "127.0.0.1"])
 
 
 def from_nowhere(directory: pathlib.Path, file: str, names: list[str]) -> Certificate:

@@ -8,7 +8,7 @@ import pytest
 
 import corpus
 import drivers
-from servers import ROOT, MynahServer, PostgresServer
+from servers import ROOT, MynahServer, PostgresServer, running
 from wire import RawSession
 
 names = itertools.count(1)
@@ -41,13 +41,6 @@ def sqlite_file(tmp_path_factory) -> pathlib.Path:
         [str(ROOT / "Fixtures/load-sqlite"), str(path)], check=True, stdout=subprocess.DEVNULL
     )
     return path
-
-
-def running(server: MynahServer):
-    try:
-        yield server.start()
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,11 @@ def escaped(sql: str, style: str) -> str:
     return replaced(sql.replace("%", "%%"), style)
 
 
+def named(parameters: Sequence) -> dict[str, object]:
+    """By names, for a style that has `p{}` for `$n`."""
+    return {f"p{n}": value for n, value in enumerate(parameters, 1)}
+
+
 class Connection:
     """A connection through one driver. `rows` are tuples."""
 
@@ -79,7 +84,25 @@ class Driver:
         return self.connection(port, user, database, **self.options)
 
 
-class Psycopg2(Connection):
+class Switched(Connection):
+    """A driver whose `raw` connection begins transactions by itself outside autocommit mode."""
+
+    def begin(self):
+        self.raw.autocommit = False
+
+    def commit(self):
+        self.raw.commit()
+        self.raw.autocommit = True
+
+    def rollback(self):
+        self.raw.rollback()
+        self.raw.autocommit = True
+
+    def close(self):
+        self.raw.close()
+
+
+class Psycopg2(Switched):
     def __init__(self, port, user, database):
         self.raw = psycopg2.connect(host="127.0.0.1", port=port, user=user, dbname=database)
         self.raw.autocommit = True
@@ -95,8 +118,7 @@ class Psycopg2(Connection):
 
     def _execute(self, cursor, sql, parameters):
         if parameters:
-            named = {f"p{n}": value for n, value in enumerate(parameters, 1)}
-            cursor.execute(escaped(sql, "%(p{})s"), named)
+            cursor.execute(escaped(sql, "%(p{})s"), named(parameters))
         else:
             cursor.execute(sql)
 
@@ -104,22 +126,8 @@ class Psycopg2(Connection):
         with self.raw.cursor() as cursor:
             cursor.executemany(escaped(sql, "%s"), rows)
 
-    def begin(self):
-        self.raw.autocommit = False
 
-    def commit(self):
-        self.raw.commit()
-        self.raw.autocommit = True
-
-    def rollback(self):
-        self.raw.rollback()
-        self.raw.autocommit = True
-
-    def close(self):
-        self.raw.close()
-
-
-class Psycopg(Connection):
+class Psycopg(Switched):
     def __init__(self, port, user, database, binary=False, prepare_threshold=5):
         self.binary = binary
         self.raw = psycopg.connect(
@@ -129,8 +137,7 @@ class Psycopg(Connection):
 
     def _execute(self, sql, parameters):
         if parameters:
-            named = {f"p{n}": value for n, value in enumerate(parameters, 1)}
-            return self.raw.execute(escaped(sql, "%(p{})s"), named, binary=self.binary)
+            return self.raw.execute(escaped(sql, "%(p{})s"), named(parameters), binary=self.binary)
         return self.raw.execute(sql, binary=self.binary)
 
     def rows(self, sql, parameters=()):
@@ -142,20 +149,6 @@ class Psycopg(Connection):
     def run_many(self, sql, rows):
         with self.raw.cursor(binary=self.binary) as cursor:
             cursor.executemany(escaped(sql, "%s"), rows)
-
-    def begin(self):
-        self.raw.autocommit = False
-
-    def commit(self):
-        self.raw.commit()
-        self.raw.autocommit = True
-
-    def rollback(self):
-        self.raw.rollback()
-        self.raw.autocommit = True
-
-    def close(self):
-        self.raw.close()
 
 
 class OnLoop(Connection):
@@ -179,8 +172,7 @@ class PsycopgAsync(OnLoop):
 
     async def _execute(self, sql, parameters):
         if parameters:
-            named = {f"p{n}": value for n, value in enumerate(parameters, 1)}
-            return await self.raw.execute(escaped(sql, "%(p{})s"), named)
+            return await self.raw.execute(escaped(sql, "%(p{})s"), named(parameters))
         return await self.raw.execute(sql)
 
     async def _rows(self, sql, parameters):
@@ -240,7 +232,7 @@ class Asyncpg(OnLoop):
         self.loop.close()
 
 
-class Pg8000(Connection):
+class Pg8000(Switched):
     def __init__(self, port, user, database):
         self.raw = pg8000.dbapi.connect(
             user=user, host="127.0.0.1", port=port, database=database, timeout=60
@@ -265,20 +257,6 @@ class Pg8000(Connection):
     def run_many(self, sql, rows):
         self.raw.cursor().executemany(escaped(sql, "%s"), rows)
 
-    def begin(self):
-        self.raw.autocommit = False
-
-    def commit(self):
-        self.raw.commit()
-        self.raw.autocommit = True
-
-    def rollback(self):
-        self.raw.rollback()
-        self.raw.autocommit = True
-
-    def close(self):
-        self.raw.close()
-
 
 class SQLAlchemy(Connection):
     def __init__(self, port, user, database, dialect):
@@ -289,8 +267,7 @@ class SQLAlchemy(Connection):
         self.open = False
 
     def _execute(self, sql, parameters):
-        named = {f"p{n}": value for n, value in enumerate(parameters, 1)}
-        result = self.raw.execute(sqlalchemy.text(replaced(sql, ":p{}")), named)
+        result = self.raw.execute(sqlalchemy.text(replaced(sql, ":p{}")), named(parameters))
         rows = [tuple(row) for row in result.fetchall()] if result.returns_rows else []
         if not self.open:
             self.raw.commit()
@@ -311,8 +288,7 @@ class SQLAlchemy(Connection):
         self._guarded(sql, parameters)
 
     def run_many(self, sql, rows):
-        named = [{f"p{n}": value for n, value in enumerate(row, 1)} for row in rows]
-        self.raw.execute(sqlalchemy.text(replaced(sql, ":p{}")), named)
+        self.raw.execute(sqlalchemy.text(replaced(sql, ":p{}")), [named(row) for row in rows])
         if not self.open:
             self.raw.commit()
 
@@ -345,9 +321,9 @@ class SQLAlchemyAsync(OnLoop):
         return await self.engine.connect()
 
     async def _execute(self, sql, parameters):
-        named = {f"p{n}": value for n, value in enumerate(parameters, 1)}
         try:
-            result = await self.raw.execute(sqlalchemy.text(replaced(sql, ":p{}")), named)
+            text = sqlalchemy.text(replaced(sql, ":p{}"))
+            result = await self.raw.execute(text, named(parameters))
             rows = [tuple(row) for row in result.fetchall()] if result.returns_rows else []
             if not self.open:
                 await self.raw.commit()

@@ -157,6 +157,8 @@ class SQLiteFaults(MynahFaults):
 class PostgresFaults(MynahFaults):
     """What befalls a server and the way to it."""
 
+    # Of the server: it survives its faults, and soon.
+    settings = {"restart_after_crash": "on", "deadlock_timeout": "'100ms'"}
     # Seconds for which replies are held back, from and to.
     delays = (0.005, 0.25)
 

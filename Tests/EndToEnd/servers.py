@@ -319,6 +319,26 @@ class MynahServer:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+def running(server: "PostgresServer | MynahServer"):
+    """For a fixture to yield from: `server`, started, until it is no longer used."""
+    try:
+        yield server.start()
+    finally:
+        server.remove()
+
+
+def with_flights(server: PostgresServer, *statements: str):
+    """As `running`, with a database `flights` that holds what `statements` make."""
+    try:
+        server.start()
+        server.run("CREATE DATABASE flights", "postgres")
+        for sql in statements:
+            server.run(sql)
+        yield server
+    finally:
+        server.remove()
+
+
 def toml(table: dict[str, object]) -> list[str]:
     def literal(value: object) -> str:
         if isinstance(value, bool):

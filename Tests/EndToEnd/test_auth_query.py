@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 import wire
-from servers import PostgresServer, wait_until
+from servers import PostgresServer, wait_until, with_flights
 from test_auth import LOGINS, PASSWORD, psycopg3_login, rule
 from wire import RawSession
 
@@ -40,13 +40,7 @@ def strict():
         "host all postgres 127.0.0.1/32 trust\n"
         "host all all 127.0.0.1/32 scram-sha-256\n"
     )
-    try:
-        server.start()
-        server.run("CREATE DATABASE flights", "postgres")
-        server.run(ROLES)
-        yield server
-    finally:
-        server.remove()
+    yield from with_flights(server, ROLES)
 
 
 QUERIES = {

@@ -3,7 +3,7 @@
 import pytest
 
 from fuzz_rounds import Fuzzer
-from servers import PostgresServer
+from servers import PostgresServer, running
 
 # Of each, how many rounds may pass before one of them has to differ.
 ROUNDS = 12
@@ -15,11 +15,7 @@ MUTANTS = [
 
 @pytest.fixture(scope="module")
 def quiet_postgres():
-    server = PostgresServer({"autovacuum": "off", "jit": "off"})
-    try:
-        yield server.start()
-    finally:
-        server.remove()
+    yield from running(PostgresServer({"autovacuum": "off", "jit": "off"}))
 
 
 @pytest.fixture(scope="module")

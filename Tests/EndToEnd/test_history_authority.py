@@ -8,21 +8,14 @@ from authority_matrix import Matrix
 from authority_schema import SETUP
 from history_campaign import Outcome
 from history_client import PipelinedSession
-from servers import PostgresServer
+from servers import PostgresServer, with_flights
 
 SECONDS = 12
 
 
 @pytest.fixture(scope="module")
 def server():
-    server = PostgresServer()
-    try:
-        server.start()
-        server.run("CREATE DATABASE flights", "postgres")
-        server.run(SETUP)
-        yield server
-    finally:
-        server.remove()
+    yield from with_flights(PostgresServer(), SETUP)
 
 
 @pytest.mark.timeout(history_goal.TIMEOUT)

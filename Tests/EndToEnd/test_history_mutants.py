@@ -17,7 +17,7 @@ from fault_relay import DELAY, FaultRelay
 from history_campaign import Campaign, Outcome
 from history_faults import PostgresFaults
 from history_schema import Schema
-from servers import PostgresServer
+from servers import PostgresServer, with_flights
 
 
 LIMIT = 90  # seconds
@@ -53,13 +53,7 @@ OF_SESSIONS = ["key_without_role", "key_without_search_path"]
 
 @pytest.fixture(scope="module")
 def server():
-    server = PostgresServer({"restart_after_crash": "on", "deadlock_timeout": "'100ms'"})
-    try:
-        server.start()
-        server.run("CREATE DATABASE flights", "postgres")
-        yield server
-    finally:
-        server.remove()
+    yield from with_flights(PostgresServer(PostgresFaults.settings))
 
 
 def broken(monkeypatch, own_mynah, upstream: str, mutant: str):

@@ -8,18 +8,12 @@ import history_goal
 from fault_relay import KINDS, FaultRelay
 from history_campaign import Campaign, Outcome
 from history_faults import MynahFaults, PostgresFaults
-from servers import PostgresServer, wait_until
+from servers import PostgresServer, wait_until, with_flights
 
 
 @pytest.fixture(scope="module")
 def server():
-    server = PostgresServer({"restart_after_crash": "on", "deadlock_timeout": "'100ms'"})
-    try:
-        server.start()
-        server.run("CREATE DATABASE flights", "postgres")
-        yield server
-    finally:
-        server.remove()
+    yield from with_flights(PostgresServer(PostgresFaults.settings))
 
 
 @pytest.mark.timeout(history_goal.TIMEOUT)

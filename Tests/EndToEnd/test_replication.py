@@ -11,7 +11,7 @@ import pytest
 
 import wire
 from caching import warm
-from servers import POSTGRESQL_BIN, PostgresServer, wait_until
+from servers import POSTGRESQL_BIN, PostgresServer, wait_until, with_flights
 from wire import RawSession
 
 READ = "SELECT count(*) FROM airlines"
@@ -20,14 +20,10 @@ READ = "SELECT count(*) FROM airlines"
 @pytest.fixture(scope="module")
 def primary():
     """A server whose WAL belongs to these tests."""
-    server = PostgresServer({"max_replication_slots": "10", "max_wal_senders": "10"})
-    try:
-        server.start()
-        server.run("CREATE DATABASE flights", "postgres")
-        server.run("CREATE TABLE airlines (carrier text); INSERT INTO airlines VALUES ('UA')")
-        yield server
-    finally:
-        server.remove()
+    yield from with_flights(
+        PostgresServer({"max_replication_slots": "10", "max_wal_senders": "10"}),
+        "CREATE TABLE airlines (carrier text); INSERT INTO airlines VALUES ('UA')",
+    )
 
 
 @pytest.fixture

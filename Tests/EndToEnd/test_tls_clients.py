@@ -18,8 +18,8 @@ import pytest
 
 import wire
 from caching import assert_hit, warm
-from certificates import Authority, from_nowhere
-from servers import MYNAH_BINARY, MynahServer, wait_until
+from certificates import authority, files, from_nowhere, good  # noqa: F401 (fixtures)
+from servers import MYNAH_BINARY, MynahServer, running, wait_until
 from wire import RawSession
 
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
@@ -27,31 +27,9 @@ GSS_REQUEST = struct.pack("!II", 8, 80877104)
 MODES = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory) -> pathlib.Path:
-    return tmp_path_factory.mktemp("certificates")
-
-
-@pytest.fixture(scope="module")
-def authority(files) -> Authority:
-    return Authority(files)
-
-
-@pytest.fixture(scope="module")
-def good(authority):
-    return authority.issue("good", ["localhost", "127.0.0.1"])
-
-
 def options(issued, **more) -> dict:
     files = {"certificate": str(issued.certificate), "key": str(issued.key)}
     return files | {name: str(value) for name, value in more.items()}
-
-
-def running(server: MynahServer):
-    try:
-        yield server.start()
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,8 @@ import pytest
 
 import wire
 from caching import warm
-from certificates import Authority, from_nowhere
-from servers import MynahServer, PostgresServer, free_port, wait_until
+from certificates import Authority, authority, files, from_nowhere, good  # noqa: F401 (fixtures)
+from servers import MynahServer, PostgresServer, wait_until, with_flights
 from wire import RawSession
 
 SSL_REQUEST = struct.pack("!II", 8, 80877103)
@@ -65,33 +65,14 @@ class TLSServer(PostgresServer):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> pathlib.Path:
-    return tmp_path_factory.mktemp("certificates")
-
-
-@pytest.fixture(scope="module")
-def authority(files) -> Authority:
-    return Authority(files)
-
-
-@pytest.fixture(scope="module")
-def good(authority):
-    return authority.issue("good", ["localhost", "127.0.0.1"])
-
-
-@pytest.fixture(scope="module")
 def server(authority, good):
-    server = TLSServer(authority, good)
-    try:
-        server.start()
-        server.run("CREATE DATABASE flights", "postgres")
-        server.run("CREATE ROLE only_tls LOGIN; CREATE ROLE only_plain LOGIN; CREATE ROLE cert_user LOGIN")
-        server.run("CREATE ROLE scram_user LOGIN PASSWORD 'pencil'")
-        server.run("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 10)")
-        server.run("GRANT ALL ON t TO PUBLIC")
-        yield server
-    finally:
-        server.remove()
+    yield from with_flights(
+        TLSServer(authority, good),
+        "CREATE ROLE only_tls LOGIN; CREATE ROLE only_plain LOGIN; CREATE ROLE cert_user LOGIN",
+        "CREATE ROLE scram_user LOGIN PASSWORD 'pencil'",
+        "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 10)",
+        "GRANT ALL ON t TO PUBLIC",
+    )
 
 
 @pytest.fixture(autouse=True)

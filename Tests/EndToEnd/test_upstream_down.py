@@ -11,7 +11,7 @@ import pytest
 
 import wire
 from caching import warm
-from servers import MynahServer, PostgresServer, wait_until
+from servers import MynahServer, PostgresServer, running, wait_until, with_flights
 from wire import RawSession
 
 GONE = {"08006", "08001", "08003", "57P01", "57P02", "57P03"}
@@ -19,27 +19,18 @@ GONE = {"08006", "08001", "08003", "57P01", "57P02", "57P03"}
 
 @pytest.fixture(scope="module")
 def server():
-    server = PostgresServer()
-    try:
-        server.start()
-        server.run("CREATE DATABASE flights", "postgres")
-        server.run("CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 0)")
-        yield server
-    finally:
-        server.remove()
+    yield from with_flights(
+        PostgresServer(), "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 0)"
+    )
 
 
 @pytest.fixture(scope="module")
 def proxy(server):
-    proxy = MynahServer(server.url())
-    try:
-        yield proxy.start()
-    finally:
-        proxy.remove()
+    yield from running(MynahServer(server.url()))
 
 
 @pytest.fixture(autouse=True)
-def running(server, proxy):
+def both_up(server, proxy):
     """Each test starts with both up, whatever the one before did."""
     if server.process is None or server.process.poll() is not None:
         server.start()

@@ -8,25 +8,6 @@ struct BackendMessageTests {
         .undefinedTable, "relation does not exist", severity: .error, detail: "d", hint: "h",
         position: 15, routine: "r")
 
-    private func body(_ tag: UInt8, _ write: (inout ByteBuffer) -> Void) throws -> ByteBuffer {
-        var stream = buffer(write)
-        let frame = try #require(try MessageFraming.next(in: &stream, limit: 1 << 20))
-        #expect(frame.tag == tag)
-        #expect(stream.readableBytes == 0)
-        return frame.body
-    }
-
-    private func expectExact(_ body: ByteBuffer, _ decode: (ByteBuffer) throws -> Void) throws {
-        for length in 0..<body.readableBytes {
-            let prefix = try #require(body.getSlice(at: body.readerIndex, length: length))
-            #expect(throws: PostgresError.self) { try decode(prefix) }
-        }
-        var longer = body
-        longer.writeInteger(UInt8(0))
-        #expect(throws: PostgresError.self) { try decode(longer) }
-        try decode(body)
-    }
-
     @Test("ErrorResponse and NoticeResponse survive the round trip")
     func errors() throws {
         let errorBody = try body(BackendTag.errorResponse) { $0.writeErrorResponse(Self.error) }

@@ -1,5 +1,6 @@
-/// Values with the bytes of their send function and the text of their output function, as PostgreSQL 15
-/// gives them with `TimeZone` set to UTC.
+/// Values with the bytes of their send function and the text of their output function, as PostgreSQL
+/// 15 gives them with `TimeZone` set to UTC. The file is long because it is one list of recorded
+/// data.
 struct ValueVector: Sendable {
     let type: String
     let input: String

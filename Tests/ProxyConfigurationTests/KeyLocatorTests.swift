@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import ProxyConfiguration
@@ -64,7 +65,7 @@ struct KeyLocatorTests {
 
     @Test("Any text at all is scanned to its end")
     func arbitraryText() {
-        var random = SeededRandom(state: 9630)
+        var random = SeededGenerator(seed: 9630)
         let alphabet = Array("[]{}=.,#\"'\\\n ab1é".unicodeScalars)
         for _ in 0..<5000 {
             var text = ""
@@ -76,18 +77,5 @@ struct KeyLocatorTests {
                 #expect((1...lines).contains(line))
             }
         }
-    }
-}
-
-/// A small seeded generator (SplitMix64), so that a run can be repeated.
-struct SeededRandom: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
     }
 }

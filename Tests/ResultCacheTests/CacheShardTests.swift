@@ -5,19 +5,24 @@ import Testing
 
 @Suite("Cache shard")
 struct CacheShardTests {
-    @Test("A fill whose cells move between the first check and the shard's lock is refused")
-    func lastCheck() throws {
-        let table = CellTable()
-        let cells = CellSet([table.cell(.schema(database: "d"))])
+    /// An entry, and the lease under which it was filled.
+    private func entry(expiry: UInt64) throws -> (CachedReply, FillLease) {
+        let cells = CellSet([CellTable().cell(.schema(database: "d"))])
         let lease = try #require(cells.capture())
         let reply = withBytes(of: "k") { key in
             CachedReply(
                 key: key, hash: 1, rowDescription: nil, body: ByteBuffer(string: "1"),
-                lease: lease, expiry: .max, now: 0)
+                lease: lease, expiry: expiry, now: 0)
         }
+        return (reply, lease)
+    }
+
+    @Test("A fill whose cells move between the first check and the shard's lock is refused")
+    func lastCheck() throws {
+        let (reply, lease) = try entry(expiry: .max)
         var shard = CacheShard(limit: 100_000)
         var released = ReleasedReplies()
-        let window = try #require(WriteWindow.open(cells))
+        let window = try #require(WriteWindow.open(lease.cells))
         let refused = shard.insert(reply, lease: lease, now: 0, releasing: &released)
         var statistics = shard.statistics
         #expect(refused.name == "invalidated")
@@ -33,14 +38,7 @@ struct CacheShardTests {
 
     @Test("An entry that has left the shard cannot be removed a second time")
     func removedTwice() throws {
-        let table = CellTable()
-        let cells = CellSet([table.cell(.schema(database: "d"))])
-        let lease = try #require(cells.capture())
-        let reply = withBytes(of: "k") { key in
-            CachedReply(
-                key: key, hash: 1, rowDescription: nil, body: ByteBuffer(string: "1"),
-                lease: lease, expiry: 5, now: 0)
-        }
+        let (reply, lease) = try entry(expiry: 5)
         var shard = CacheShard(limit: 100_000)
         var released = ReleasedReplies()
         _ = shard.insert(reply, lease: lease, now: 0, releasing: &released)

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import ResultCache
@@ -41,7 +42,7 @@ struct GhostTableTests {
     @Test("Growing keeps what it remembers")
     func resizing() {
         var ghosts = GhostTable(capacity: 64)
-        var generator = SeededGenerator(state: 1)
+        var generator = SeededGenerator(seed: 1)
         let hashes = (0..<16).map { _ in generator.next() }
         for hash in hashes { ghosts.insert(hash) }
         ghosts = ghosts.resized(to: 256)

@@ -1,5 +1,6 @@
 import NIOCore
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import ResultCache
@@ -44,7 +45,7 @@ struct ReplyCacheConcurrencyTests {
         let tally = await withTaskGroup(of: Tally.self) { group in
             for reader in 0..<3 {
                 group.addTask {
-                    var random = SeededGenerator(state: UInt64(reader))
+                    var random = SeededGenerator(seed: UInt64(reader))
                     var tally = Tally()
                     for round in 0..<20_000 {
                         if round % 8 == 0 { await Task.yield() }
@@ -68,7 +69,7 @@ struct ReplyCacheConcurrencyTests {
             }
             for writer in 0..<2 {
                 group.addTask {
-                    var random = SeededGenerator(state: 100 + UInt64(writer))
+                    var random = SeededGenerator(seed: 100 + UInt64(writer))
                     for _ in 0..<1_000 {
                         let kind = Int.random(in: 0..<3, using: &random)
                         let cells = [[firstCell], [secondCell], [firstCell, secondCell]][kind]

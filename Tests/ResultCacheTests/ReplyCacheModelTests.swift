@@ -1,4 +1,5 @@
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import ResultCache
@@ -55,7 +56,7 @@ struct ReplyCacheModelTests {
             (seed: UInt64(2), memory: 64 << 20, isRoomy: true),
         ])
     func randomOperations(seed: UInt64, memory: Int, isRoomy: Bool) throws {
-        var random = SeededGenerator(state: seed)
+        var random = SeededGenerator(seed: seed)
         let table = CellTable()
         let cells = (0..<12).map { table.cell(.all(database: "d", relation: "\($0)")) }
         let maximumEntry = 2000

@@ -1,6 +1,7 @@
 import Crypto
 import NIOCore
 import Telemetry
+import TestSupport
 import Testing
 
 @testable import PostgresWire

@@ -3,6 +3,7 @@ import CryptoExtras
 import Foundation
 import PostgresWire
 import Telemetry
+import TestSupport
 import Testing
 
 @testable import Security

@@ -1,18 +1,14 @@
-/// All chance of a simulation: SplitMix64, the same numbers for the same seed, everywhere.
+import TestSupport
+
+/// All chance of a simulation, shared by its parts.
 final class Chance {
-    private var state: UInt64
+    private var generator: SeededGenerator
 
     init(seed: UInt64) {
-        state = seed
+        generator = SeededGenerator(seed: seed)
     }
 
-    func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
+    func next() -> UInt64 { generator.next() }
 
     /// 0 up to, not including, `limit`.
     func below(_ limit: Int) -> Int { Int(truncatingIfNeeded: next() >> 33) % limit }

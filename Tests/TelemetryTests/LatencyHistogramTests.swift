@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Telemetry
@@ -22,7 +23,7 @@ struct LatencyHistogramTests {
 
     @Test("Percentiles are within 3.2 % of the exact ones, over seven orders of magnitude")
     func percentilesAgainstExact() throws {
-        var random = SplitMix64(state: 20_130_101)
+        var random = SeededGenerator(seed: 20_130_101)
         let histogram = LatencyHistogram()
         var values: [UInt64] = []
         for _ in 0..<50_000 {
@@ -77,19 +78,5 @@ struct LatencyHistogramTests {
         }
         #expect(histogram.snapshot().count == 40_000)
         #expect(histogram.snapshot().sumNanoseconds == 49_995_000 * 10)
-    }
-}
-
-/// A small seeded generator (Steele, Lea and Flood, "Fast splittable pseudorandom number
-/// generators", 2014), so that a run can be repeated.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
     }
 }

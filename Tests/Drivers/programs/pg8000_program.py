@@ -5,7 +5,9 @@ import sys
 
 import pg8000.dbapi
 import pg8000.native
-from say import CREATE, DATE_COLUMNS, TYPE_COLUMNS, VALUES, rows, target
+from say import (
+    CREATE, DATE_COLUMNS, TYPE_COLUMNS, VALUES, change_and_undo, read_repeatedly, rows, target,
+)
 
 
 def failing(work, *arguments, **named):
@@ -22,25 +24,8 @@ def common():
     cursor.execute(CREATE.format("pg8000_common"))
     cursor.executemany("INSERT INTO pg8000_common VALUES (%s, %s, %s)", VALUES)
     connection.commit()
-    for _ in range(3):
-        cursor.execute("SELECT id, name, amount FROM pg8000_common ORDER BY id")
-        print(cursor.rowcount, [column[0] for column in cursor.description])
-        rows("all", cursor.fetchall())
-        cursor.execute("SELECT name FROM pg8000_common WHERE id = %s", (2,))
-        rows("one", cursor.fetchall())
-        connection.commit()
-    cursor.execute("UPDATE pg8000_common SET name = %s WHERE id = 1", ("changed",))
-    cursor.execute("SAVEPOINT s")
-    cursor.execute("DELETE FROM pg8000_common")
-    cursor.execute("SELECT count(*) FROM pg8000_common")
-    rows("none left", cursor.fetchall())
-    cursor.execute("ROLLBACK TO SAVEPOINT s")
-    cursor.execute("SELECT name FROM pg8000_common ORDER BY id")
-    rows("changed", cursor.fetchall())
-    connection.rollback()
-    cursor.execute("SELECT name FROM pg8000_common ORDER BY id")
-    rows("as before", cursor.fetchall())
-    connection.commit()
+    read_repeatedly(connection, cursor, "pg8000_common")
+    change_and_undo(connection, cursor, "pg8000_common")
     failing(cursor.execute, "SELECT * FROM no_such_table")
     failing(cursor.execute, "SELECT 1")
     connection.rollback()

@@ -7,7 +7,10 @@ import threading
 import psycopg2
 import psycopg2.extensions
 import psycopg2.extras
-from say import CREATE, DATE_COLUMNS, RUNNING, TYPE_COLUMNS, VALUES, rows, target, until_running
+from say import (
+    CREATE, DATE_COLUMNS, RUNNING, TYPE_COLUMNS, VALUES, change_and_undo, read_repeatedly, rows, target,
+    until_running,
+)
 
 
 def connect(**options):
@@ -28,24 +31,8 @@ def common(connection):
     cursor.executemany("INSERT INTO py2_common VALUES (%s, %s, %s)", VALUES)
     print(cursor.rowcount, cursor.statusmessage)
     connection.commit()
-    for _ in range(3):
-        cursor.execute("SELECT id, name, amount FROM py2_common ORDER BY id")
-        rows("all", cursor.fetchall())
-        cursor.execute("SELECT name FROM py2_common WHERE id = %s", (2,))
-        rows("one", cursor.fetchall())
-        connection.commit()
-    cursor.execute("UPDATE py2_common SET name = %s WHERE id = 1", ("changed",))
-    cursor.execute("SAVEPOINT s")
-    cursor.execute("DELETE FROM py2_common")
-    cursor.execute("SELECT count(*) FROM py2_common")
-    rows("none left", cursor.fetchall())
-    cursor.execute("ROLLBACK TO SAVEPOINT s")
-    cursor.execute("SELECT name FROM py2_common ORDER BY id")
-    rows("changed", cursor.fetchall())
-    connection.rollback()
-    cursor.execute("SELECT name FROM py2_common ORDER BY id")
-    rows("as before", cursor.fetchall())
-    connection.commit()
+    read_repeatedly(connection, cursor, "py2_common")
+    change_and_undo(connection, cursor, "py2_common")
     failing(cursor, "SELECT * FROM no_such_table")
     failing(cursor, "SELECT 1")
     connection.rollback()

@@ -1,4 +1,4 @@
-"""What the Python programs share: how they print, and waiting for a statement to run."""
+"""What the Python programs share: how they print, what they do alike, and waiting for a statement."""
 
 import os
 import time
@@ -51,3 +51,30 @@ DATE_COLUMNS = "day, stamp, stamp_zone, span, moment_zone"
 
 CREATE = "CREATE TABLE {} (id bigint PRIMARY KEY, name text, amount double precision)"
 VALUES = [(1, "one", 1.5), (2, "héllo 日本語 ✈", None), (3, None, -2.25)]
+
+
+def read_repeatedly(connection, cursor, table: str) -> None:
+    """The same two reads in three transactions, by a driver with the Python database API."""
+    for _ in range(3):
+        cursor.execute(f"SELECT id, name, amount FROM {table} ORDER BY id")
+        print(cursor.rowcount, [column[0] for column in cursor.description])
+        rows("all", cursor.fetchall())
+        cursor.execute(f"SELECT name FROM {table} WHERE id = %s", (2,))
+        rows("one", cursor.fetchall())
+        connection.commit()
+
+
+def change_and_undo(connection, cursor, table: str) -> None:
+    """A change that is undone up to a savepoint, then as a whole, and what is seen of it."""
+    cursor.execute(f"UPDATE {table} SET name = %s WHERE id = 1", ("changed",))
+    cursor.execute("SAVEPOINT s")
+    cursor.execute(f"DELETE FROM {table}")
+    cursor.execute(f"SELECT count(*) FROM {table}")
+    rows("none left", cursor.fetchall())
+    cursor.execute("ROLLBACK TO SAVEPOINT s")
+    cursor.execute(f"SELECT name FROM {table} ORDER BY id")
+    rows("changed", cursor.fetchall())
+    connection.rollback()
+    cursor.execute(f"SELECT name FROM {table} ORDER BY id")
+    rows("as before", cursor.fetchall())
+    connection.commit()

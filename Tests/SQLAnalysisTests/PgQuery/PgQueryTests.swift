@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import SQLAnalysis
@@ -121,7 +122,7 @@ struct PgQueryTests {
 
     @Test("Every prefix of a statement, and of random bytes, is answered")
     func hostile() {
-        var generator = SplitMix(state: 20_240_801)
+        var generator = SeededGenerator(seed: 20_240_801)
         let sql = Array("with x as (select '\\u' || $1::date from \"t\") update t set a = 1".utf8)
         for length in 0...sql.count {
             let text = String(decoding: sql[..<length], as: UTF8.self)
@@ -152,18 +153,5 @@ struct PgQueryTests {
             }
             for await isRight in group { #expect(isRight) }
         }
-    }
-}
-
-/// A small deterministic generator.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -1,31 +1,20 @@
+import TestSupport
+
 /// Random statements on the tables of `KeyTruthSchema`, most of which have conditions that make
 /// keys. Some of them are errors.
 struct RandomStatements {
-    /// SplitMix64: the same statements for the same seed.
-    struct Generator: RandomNumberGenerator {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var value = state
-            value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-            return value ^ (value >> 31)
-        }
-    }
-
     struct Leaf {
         let name: String
         let columns: [String]
     }
 
-    var random: Generator
+    private var random: SeededGenerator
     /// The values of `$1`, `$2` …
     private(set) var parameters: [String] = []
     private var leaves: [Leaf] = []
 
     init(seed: UInt64) {
-        random = Generator(state: seed)
+        random = SeededGenerator(seed: seed)
     }
 
     mutating func chance(_ percent: Int) -> Bool {

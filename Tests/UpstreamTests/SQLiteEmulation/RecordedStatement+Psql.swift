@@ -1,5 +1,8 @@
+// Long, because it is recorded data: one list, word for word as psql sent it.
+
 extension RecordedStatement {
-    /// Sent by psql 15 for its backslash commands; columns, types and (where not nil) rows are PostgreSQL 15's own answer.
+    /// Sent by psql 15 for its backslash commands; columns, types and (where not nil) rows are
+    /// PostgreSQL 15's own answer.
     static let psql: [RecordedStatement] = [
         RecordedStatement(
             source: "psql",

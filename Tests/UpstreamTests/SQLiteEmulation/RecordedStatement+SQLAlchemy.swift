@@ -1,5 +1,8 @@
+// Long, because it is recorded data: one list, word for word as SQLAlchemy sent it.
+
 extension RecordedStatement {
-    /// Sent by SQLAlchemy 2 for connecting and reflection, through four drivers; columns, types and (where not nil) rows are PostgreSQL 15's own answer.
+    /// Sent by SQLAlchemy 2 for connecting and reflection, through four drivers; columns, types and
+    /// (where not nil) rows are PostgreSQL 15's own answer.
     static let sqlAlchemy: [RecordedStatement] = [
         RecordedStatement(
             source: "sa_psycopg2",

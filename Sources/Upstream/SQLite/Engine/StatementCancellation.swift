@@ -9,8 +9,9 @@ final class StatementCancellation: Sendable {
     }
 
     private struct Running: @unchecked Sendable {
-        // Sendable: the connection outlives the statement, and is only interrupted under the lock,
-        // between `began` and `ended`.
+        // Sendable: lives in the mutex of `StatementCancellation.running`. Other threads use the
+        // connection under it alone, between `began` and `ended`, to interrupt it, which SQLite
+        // allows from any thread; its worker closes it after `ended`, which waits for them.
         var connection: OpaquePointer?
         var count: UInt64 = 0
     }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import Upstream
@@ -216,7 +217,7 @@ struct LinkPoolStateTests {
         "Whatever happens, connections are neither lost nor made beyond the size", arguments: 0..<20
     )
     func randomEvents(seed: Int) {
-        var random = SplitMix(seed: UInt64(seed))
+        var random = SeededGenerator(seed: UInt64(seed))
         var state = State(size: 3)
         var lent: [Link] = []
         var begun: [(loop: Int, login: Int)] = []
@@ -268,22 +269,5 @@ struct LinkPoolStateTests {
             #expect(state.waiting.isEmpty || state.busy + state.connecting > 0)
         }
         #expect(waiting > 0)
-    }
-}
-
-/// A small generator that is the same everywhere.
-private struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) {
-        state = seed
-    }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ (mixed >> 31)
     }
 }

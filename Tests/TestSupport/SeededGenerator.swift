@@ -1,14 +1,17 @@
-import NIOCore
-
-/// SplitMix64: the same numbers for the same seed, everywhere.
-struct SeededGenerator: RandomNumberGenerator {
+/// All chance of the tests: the same numbers for the same seed, everywhere.
+///
+/// SplitMix64, from Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
+/// OOPSLA 2014. https://doi.org/10.1145/2714064.2660195
+package struct SeededGenerator: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
-    init(seed: UInt64) {
+    /// Any seed is as good as another, 0 included.
+    package init(seed: UInt64) {
         state = seed
     }
 
-    mutating func next() -> UInt64 {
+    /// The next number, each of the 2^64 as probable as the others.
+    package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var mixed = state
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -17,7 +20,7 @@ struct SeededGenerator: RandomNumberGenerator {
     }
 
     /// `bytes` with a few bytes flipped, inserted, removed, cut off or set to boundary values.
-    mutating func mutated(_ bytes: [UInt8]) -> [UInt8] {
+    package mutating func mutated(_ bytes: [UInt8]) -> [UInt8] {
         var bytes = bytes
         for _ in 0..<Int.random(in: 1...4, using: &self) {
             let index = bytes.isEmpty ? 0 : Int.random(in: 0..<bytes.count, using: &self)
@@ -40,11 +43,4 @@ struct SeededGenerator: RandomNumberGenerator {
         }
         return bytes
     }
-}
-
-/// The bytes that `write` writes.
-func buffer(_ write: (inout ByteBuffer) -> Void) -> ByteBuffer {
-    var buffer = ByteBuffer()
-    write(&buffer)
-    return buffer
 }
