@@ -243,10 +243,15 @@ def test_prepared_statements_work_on_whichever_connection_serves(pooled, client,
                     assert row[0] == f"v{number}"
 
         list(pool.map(run, clients))
-    # Shared by text: one on each connection, whoever prepared it.
-    count = value(clients[0], "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %s",
-                  [f"%{table}%"])
-    assert count == 1
+    # Shared by text, whoever prepared it; once more if it was analysed before the catalog that the
+    # table is in had been read.
+    for each in clients:
+        with each.transaction():
+            each.execute(sql, [1], prepare=True)
+            count = value(
+                each, "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE %s",
+                [f"%{table}%"])
+            assert 1 <= count <= 2
     clients[0].execute(f"DROP TABLE {table}")
 
 
