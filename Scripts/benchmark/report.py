@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 
+from benchmark import pgbouncer
 from benchmark.machine import say
 from benchmark.servers import TITLES
 from benchmark.workloads import WORKLOADS
@@ -89,6 +90,6 @@ def machine_description() -> dict:
     return {
         "cores": os.cpu_count(), "cpu": model[1] if model else platform.machine(),
         "kernel": platform.release(),
-        "postgresql": installed("postgresql-15"), "pgbouncer": installed("pgbouncer"),
+        "postgresql": installed("postgresql-15"), "pgbouncer": pgbouncer.version(),
         "pgpool2": installed("pgpool2"), "redis": installed("redis-server"),
     }

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 
+from benchmark import pgbouncer
 from benchmark.machine import ROOT, Machine, free_port, say
 
 TITLES = {
@@ -18,7 +19,7 @@ TITLES = {
     "mynah": "Mynah", "redis": "Redis GET",
 }
 PACKAGES = {
-    "direct": ["postgresql-15", "postgresql-client-15"], "pgbouncer": ["pgbouncer"],
+    "direct": ["postgresql-15", "postgresql-client-15"], "pgbouncer": pgbouncer.NEEDED,
     "pgpool": ["pgpool2"], "redis": ["redis-server", "redis-tools"],
 }
 
@@ -68,8 +69,7 @@ class Direct:
 
 
 class PgBouncer(Direct):
-    """Transaction pooling; session pooling for prepared statements, which PgBouncer 1.18 cannot
-    carry from one server connection to another."""
+    """Transaction pooling, prepared statements included."""
 
     def __init__(self, machine, postgres):
         super().__init__(machine, postgres)
@@ -77,19 +77,15 @@ class PgBouncer(Direct):
         server = f"host=127.0.0.1 port={machine.postgres_port} dbname=flights user=postgres"
         configuration = machine.write("pgbouncer.ini", (
             "[databases]\n"
-            f"flights = {server} pool_mode=transaction\n"
-            f"flights_session = {server} pool_mode=session\n"
-            "[pgbouncer]\n"
+            f"flights = {server}\n"
+            "[pgbouncer]\npool_mode = transaction\nmax_prepared_statements = 200\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
             "auth_type = any\nmax_client_conn = 6000\ndefault_pool_size = 40\n"
             "log_connections = 0\nlog_disconnections = 0\nlog_stats = 0\n"
         ))
         self.process = machine.spawn(
-            "pgbouncer", ["/usr/sbin/pgbouncer", configuration], self.port, stop=signal.SIGINT
+            "pgbouncer", [pgbouncer.build(), configuration], self.port, stop=signal.SIGINT
         )
-
-    def database(self, mode):
-        return "flights_session" if mode == "prepared" else "flights"
 
 
 class Pgpool(Direct):
