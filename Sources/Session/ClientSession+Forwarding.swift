@@ -166,6 +166,8 @@ extension ClientSession {
         }
         if hasGoneStale(statement) {
             // The server does not know this name: so says its error, upon which drivers prepare anew.
+            // It fails the block that the client is in.
+            try attachLink(before: [])
             ledger.owe(takeBindItem())
             sendUpstream(frame.bytes)
             return

@@ -25,6 +25,12 @@ extension ClientSession {
     /// prepared with the settings of now.
     private func digest(of statement: PreparedStatement) -> StatementDigest {
         if let digest = meantDigest(of: statement) { return digest }
+        if statement.parseIdentity == .unknown, let sent = statement.sentDigest,
+            pooledLink?.statements.contains(sent) ?? false
+        {
+            // Whatever the client's Parse was read with, this is what came of it.
+            return sent
+        }
         return statement.digest(
             parsedWith: parseIdentity == .unknown ? serial : parseIdentity.number,
             unknown: serial)
@@ -134,8 +140,13 @@ extension ClientSession {
         sendUpstream(statement.parseMessage(named: digest.name))
     }
 
+    /// A session that is tied by settings which its statements were read with gives up none: parsed
+    /// again, constants in them would be read with those of now.
     private func makeRoom(for digest: StatementDigest) {
-        guard let evicted = pooledLink?.statements.add(digest) else { return }
+        guard
+            let evicted = pooledLink?.statements.add(
+                digest, keepsAll: pins.reasons.contains(.setting))
+        else { return }
         closeOnServer(evicted)
     }
 

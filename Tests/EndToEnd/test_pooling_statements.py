@@ -58,6 +58,36 @@ def test_statements_beyond_the_limit_are_prepared_again(pooled, client):
     assert value(one, "SELECT count(*) FROM pg_prepared_statements") <= 3
 
 
+EPOCH = "SELECT extract(epoch FROM '2024-06-01 12:00'::timestamptz)::int, {number}"
+UTC, TOKYO = b"1717243200", b"1717210800"
+
+
+def test_statements_beyond_the_limit_are_not_read_anew_with_other_settings(pooled, session):
+    server = pooled(size=1, max_prepared_statements=1)
+    one = session(server)
+    one.run("SET timezone = 'UTC'")
+    for number in range(3):
+        one.exchange(parse(EPOCH.format(number=number), f"s{number}") + sync())
+    one.run("SET timezone = 'Asia/Tokyo'")
+    one.exchange(parse(EPOCH.format(number=3), "s3") + sync())
+    for number, epoch in [*((number, UTC) for number in range(3)), (3, TOKYO)] * 2:
+        replies = one.exchange(bind(f"s{number}") + execute() + sync())
+        assert data_rows(replies) == [[epoch, b"%d" % number]]
+
+
+def test_a_statement_parsed_behind_a_write_keeps_its_settings(pooled, session, table):
+    server = pooled(size=1)
+    one = session(server)
+    one.run(f"SET timezone = 'UTC'; CREATE TABLE {table} (a int)")
+    # What the write has changed of the session is not known when the statement is sent.
+    one.exchange(
+        parse(f"INSERT INTO {table} SELECT 1 FROM pg_sleep(0.2)") + bind() + execute() + sync()
+        + parse(EPOCH.format(number=0), "s") + bind("s") + execute() + sync(), 2)
+    one.run("SET timezone = 'Asia/Tokyo'")
+    replies = one.exchange(bind("s") + execute() + sync())
+    assert data_rows(replies) == [[UTC, b"0"]]
+
+
 def test_deallocate_and_execute_mean_the_clients_own_names(pooled, session):
     server = pooled(size=1)
     one, other = session(server), session(server)
@@ -132,6 +162,20 @@ def test_a_statement_whose_columns_have_changed_is_refused_and_not_answered(
     one.exchange(close_statement("s") + sync())
     replies = one.exchange(parse(sql, "s") + bind("s") + execute() + sync())
     assert data_rows(replies) == [[b"1", b"new"]]
+
+
+def test_a_refused_statement_fails_the_block_that_was_not_begun_yet(pooled, session, table):
+    server = pooled(size=1, max_prepared_statements=1)
+    one = session(server)
+    one.run(f"CREATE TABLE {table} (a int); INSERT INTO {table} VALUES (1)")
+    one.exchange(parse(f"SELECT * FROM {table}", "s") + sync())
+    one.exchange(parse("SELECT 1", "other") + sync())
+    one.run(f"ALTER TABLE {table} ADD COLUMN b text DEFAULT 'new'")
+    assert tags(one.query("BEGIN")) == "CZ"
+    assert sqlstate(one.exchange(bind("s") + execute() + sync())) == "26000"
+    assert sqlstate(one.query(f"SELECT a FROM {table}")) == "25P02"
+    assert tags(one.query("ROLLBACK")) == "CZ"
+    assert data_rows(one.query(f"SELECT b FROM {table}")) == [[b"new"]]
 
 
 def test_nobody_finds_the_unnamed_statement_of_another(pooled, session):

@@ -45,6 +45,8 @@ package struct ServerStatements {
     }
 
     package var count: Int { lastUses.count }
+    /// What they are called on the server.
+    var names: Set<String> { Set(lastUses.keys.map(\.name)) }
 
     package func contains(_ digest: StatementDigest) -> Bool { lastUses[digest] != nil }
 
@@ -56,11 +58,14 @@ package struct ServerStatements {
         return true
     }
 
-    /// A Parse for it has been sent. Returns what has to be closed to make room.
-    package mutating func add(_ digest: StatementDigest) -> StatementDigest? {
+    /// A Parse for it has been sent. Returns what has to be closed to make room; nothing where all
+    /// are to be kept (`keepsAll`).
+    package mutating func add(
+        _ digest: StatementDigest, keepsAll: Bool = false
+    ) -> StatementDigest? {
         clock += 1
         var evicted: StatementDigest?
-        if lastUses.count >= capacity, lastUses[digest] == nil,
+        if !keepsAll, lastUses.count >= capacity, lastUses[digest] == nil,
             let oldest = lastUses.min(by: { $0.value < $1.value })?.key
         {
             lastUses[oldest] = nil

@@ -80,5 +80,7 @@ struct ServerSettingsTests {
         check(statements.use(digest(2)) && statements.count == 3)
         statements.remove(digest(1))
         check(!statements.use(digest(1)))
+        check(statements.add(digest(4), keepsAll: true) == nil)
+        check(statements.use(digest(3)) && statements.use(digest(4)) && statements.count == 3)
     }
 }
