@@ -45,6 +45,14 @@ package enum Mutant: String, CaseIterable, Sendable {
     case ownWritesIgnored = "own_writes_ignored"
     /// Reads in REPEATABLE READ transactions are answered from memory, and stored.
     case isolationIgnored = "isolation_ignored"
+
+    // Connections that clients share.
+    /// A client's settings are not made on the connection that it gets.
+    case settingsNotReplayed = "settings_not_replayed"
+    /// A connection goes back to its pool although a transaction is open on it.
+    case linkReturnedInTransaction = "link_returned_in_transaction"
+    /// Statements that clients have prepared under the same name are taken for the same.
+    case statementsSharedByName = "statements_shared_by_name"
 }
 
 extension Mutant {

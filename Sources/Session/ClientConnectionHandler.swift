@@ -290,7 +290,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         if let member = pooling?.member {
             member.borrower = self
             if let lent = member.borrow(
-                wanting: SettingsReplay(startup: startup).committed, isLogin: true)
+                wanting: SettingsReplay(startup: startup).wanted, isLogin: true)
             {
                 self.lent(lent)
             }

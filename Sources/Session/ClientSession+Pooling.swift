@@ -1,3 +1,4 @@
+import Mutants
 import NIOCore
 import PostgresWire
 import SQLAnalysis
@@ -32,7 +33,7 @@ extension ClientSession: LinkBorrower {
         linkIsReady = false
         linkKey = nil
         link = nil
-        guard let lent = pooling.member.borrow(wanting: settingsReplay.committed) else {
+        guard let lent = pooling.member.borrow(wanting: settingsReplay.wanted) else {
             link = WaitingLink(member: pooling.member)
             waitingForLinkSince = MonotonicClock.now
             return
@@ -104,10 +105,10 @@ extension ClientSession: LinkBorrower {
         }
         let statements = [
             clearsSequences ? "DISCARD SEQUENCES" : nil,
-            lent.settings == settingsReplay.committed
-                ? nil : lent.settings.statements(toReach: settingsReplay.committed),
+            lent.settings.statements(toReach: settingsReplay.wanted),
         ].compactMap(\.self)
-        guard !statements.isEmpty else { return }
+        settingsReplay.reached()
+        guard !statements.isEmpty, !Mutant.settingsNotReplayed.isActive else { return }
         replaySettings(statements.joined(separator: ";"), tellsClient: !isSameLogin)
         lent.settings = settingsReplay.committed
     }
@@ -166,7 +167,8 @@ extension ClientSession: LinkBorrower {
     private var linkIsQuiet: Bool {
         linkIsReady && pendingReplay == nil && pendingProbe == nil && ledger.isEmpty
             && !ledger.isCopyingIn && openSegment == nil && windows.isEmpty
-            && scanner.isAtBoundary && transaction.isIdleUpstream
+            && scanner.isAtBoundary
+            && (transaction.isIdleUpstream || Mutant.linkReturnedInTransaction.isActive)
             && upstreamOutbox.readableBytes == 0
     }
 

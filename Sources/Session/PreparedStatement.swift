@@ -1,3 +1,4 @@
+import Mutants
 import NIOCore
 import PostgresWire
 import SQLAnalysis
@@ -77,7 +78,8 @@ final class PreparedStatement {
         if let lastDigest, digestContext == context { return lastDigest }
         let own = parseIdentity == .unknown ? unknown : parseIdentity.number
         let digest = StatementDigest(
-            text: keyPart, contexts: (own, context, catalogVersion))
+            text: Mutant.statementsSharedByName.isActive ? ByteBuffer(string: name) : keyPart,
+            contexts: (own, context, catalogVersion))
         lastDigest = digest
         digestContext = context
         return digest

@@ -7,7 +7,7 @@ import Upstream
 /// A pure value, told of changes when the server has confirmed them, like `SessionSettings`, which
 /// knows what answers depend on; here every name counts.
 struct SettingsReplay {
-    /// In force when no transaction is running.
+    /// In force on the connection when no transaction is running.
     private(set) var committed: ServerSettings
     /// Will be in force when the running transaction commits.
     private var kept: ServerSettings
@@ -15,16 +15,31 @@ struct SettingsReplay {
     private var named: Set<String> = []
     /// A savepoint was rolled back after a change: what of it holds is not known.
     private var isUncertain = false
-    /// What RESET ALL gives although no connection was made with it.
+    /// The client's, in place of what RESET gives: no connection was made with it.
     private let applicationName: String?
 
     init(startup: SessionStartup) {
         applicationName =
-            startup.parameters.last { $0.name == LinkPools.applicationName }?.value
+            startup.parameters.last { $0.name == LinkPools.applicationName }
+            .map { Self.clean($0.value) }
         committed = ServerSettings()
-        if let applicationName {
-            committed.set(LinkPools.applicationName, to: Self.clean(applicationName))
+        kept = committed
+        reached()
+    }
+
+    /// What a connection is to have when the session gets it.
+    var wanted: ServerSettings {
+        guard let applicationName, committed[LinkPools.applicationName] == nil else {
+            return committed
         }
+        var wanted = committed
+        wanted.set(LinkPools.applicationName, to: applicationName)
+        return wanted
+    }
+
+    /// The session has got a connection that has, or will have, what is wanted.
+    mutating func reached() {
+        committed = wanted
         kept = committed
     }
 
@@ -59,13 +74,10 @@ struct SettingsReplay {
                 return false
             }
             kept.reset(name)
-            restoreApplicationName()
         case .resetAll:
             kept.resetAll()
-            restoreApplicationName()
         case .discardAll:
             kept.discardAll()
-            restoreApplicationName()
             committed = kept
         case .unknown:
             return false
@@ -79,11 +91,6 @@ struct SettingsReplay {
     ]
     /// Once used these cannot be set to another value, or back.
     private static let isFixed: Set<String> = ["temp_buffers", "seed"]
-
-    private mutating func restoreApplicationName() {
-        guard let applicationName, kept[LinkPools.applicationName] == nil else { return }
-        kept.set(LinkPools.applicationName, to: Self.clean(applicationName))
-    }
 
     mutating func rolledBackToSavepoint() {
         if hasChanges { isUncertain = true }

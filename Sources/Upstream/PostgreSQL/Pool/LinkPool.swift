@@ -42,12 +42,16 @@ final class LinkPool: Sendable {
     private let metrics: ProxyMetrics?
     /// The catalog's version now.
     private let generation: @Sendable () -> UInt64
+    /// Monotonic nanoseconds.
+    private let now: @Sendable () -> UInt64
 
     init(
         key: Key, settings: PoolSettings, metrics: ProxyMetrics?,
-        generation: @escaping @Sendable () -> UInt64, makeLink: @escaping MakeLink
+        generation: @escaping @Sendable () -> UInt64, now: @escaping @Sendable () -> UInt64,
+        makeLink: @escaping MakeLink
     ) {
         self.key = key
+        self.now = now
         self.metrics = metrics
         self.generation = generation
         self.makeLink = makeLink
@@ -55,8 +59,6 @@ final class LinkPool: Sendable {
     }
 
     var currentGeneration: UInt64 { generation() }
-
-    private static var now: UInt64 { NIODeadline.now().uptimeNanoseconds }
 
     var checkoutTimeout: TimeAmount {
         .nanoseconds(Int64(clamping: state.withLock { $0.settings.checkoutTimeout }))
@@ -113,7 +115,7 @@ final class LinkPool: Sendable {
 
     /// An idle connection on the member's loop; nil where it has to wait for one.
     func borrow(for member: PoolMember) -> PooledLink? {
-        let answer = state.withLock { $0.links.request(member, now: Self.now) }
+        let answer = state.withLock { $0.links.request(member, now: now()) }
         switch answer {
         case .lend(let link): return link
         case .connect(let closing):
@@ -139,7 +141,7 @@ final class LinkPool: Sendable {
         }
         let link = PooledLink(
             pool: self, loop: loop, login: login, eventLoop: eventLoop, generation: generation(),
-            statementCapacity: statements, now: Self.now)
+            statementCapacity: statements, now: now())
         let make = makeLink
         if eventLoop.inEventLoop {
             link.start { make(startup, eventLoop, $0) }
@@ -155,7 +157,7 @@ final class LinkPool: Sendable {
         let (number, answer, isClosed) = state.withLock { state in
             (
                 Self.number(of: greeting, in: &state),
-                state.links.connected(link, now: Self.now), state.isClosed
+                state.links.connected(link, now: now()), state.isClosed
             )
         }
         note(number)
@@ -184,7 +186,7 @@ final class LinkPool: Sendable {
     }
 
     func returned(_ link: PooledLink) {
-        let now = Self.now
+        let now = self.now()
         let (answer, next) = state.withLock { state in
             let lifetime = state.settings.maximumLifetime
             let isOld = lifetime.map { now >= link.bornAt &+ $0 } ?? false
@@ -267,7 +269,7 @@ final class LinkPool: Sendable {
     func maintain() {
         let (gone, wanted) = state.withLock { state in
             let gone = state.links.expire(
-                now: Self.now, lifetime: state.settings.maximumLifetime,
+                now: now(), lifetime: state.settings.maximumLifetime,
                 idleTimeout: state.settings.idleTimeout, keeping: state.settings.minimumIdle)
             guard !state.isClosed, state.clients > 0, !state.logins.isEmpty else {
                 return (gone, [(loop: Int, eventLoop: any EventLoop)]())
@@ -308,7 +310,7 @@ final class LinkPool: Sendable {
     private static let leaveTime: UInt64 = 5_000_000_000
 
     func leave() {
-        state.withLock { $0.leavesUntil = Self.now + Self.leaveTime }
+        state.withLock { $0.leavesUntil = now() + Self.leaveTime }
         closeIdle()
     }
 

@@ -17,20 +17,24 @@ package final class LinkPools: Sendable {
     private let user: String?
     private let database: String?
     private let generation: @Sendable (_ database: String) -> UInt64
+    private let now: @Sendable () -> UInt64
     private let makeLink: LinkPool.MakeLink
 
     /// - Parameters:
     ///   - user, database: who logs in where, whatever the client says; nil: as the client says.
     ///   - generation: the catalog's version of a database.
+    ///   - now: monotonic nanoseconds.
     init(
         settings: PoolSettings, user: String?, database: String?, metrics: ProxyMetrics?,
         generation: @escaping @Sendable (_ database: String) -> UInt64,
+        now: @escaping @Sendable () -> UInt64 = { NIODeadline.now().uptimeNanoseconds },
         makeLink: @escaping LinkPool.MakeLink
     ) {
         self.user = user
         self.database = database
         self.metrics = metrics
         self.generation = generation
+        self.now = now
         self.makeLink = makeLink
         state = Mutex(State(settings: settings))
     }
@@ -61,7 +65,7 @@ package final class LinkPools: Sendable {
             let database = startup.database
             let pool = LinkPool(
                 key: key, settings: state.settings, metrics: metrics,
-                generation: { generation(database) }, makeLink: makeLink)
+                generation: { generation(database) }, now: now, makeLink: makeLink)
             state.pools[key] = pool
             return Self.join(pool, startup, eventLoop)
         }

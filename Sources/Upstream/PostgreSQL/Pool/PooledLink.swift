@@ -59,6 +59,11 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
             parameterStatuses: [], backendKey: nil, settings: [:], sessionUser: "")
     }
 
+    /// Who has it; nil where nobody has.
+    var borrower: (any UpstreamLinkDelegate)? {
+        if case .lent(let borrower) = state { borrower } else { nil }
+    }
+
     /// The link itself: where a borrower sends. nil once it is closed.
     package var link: (any UpstreamLink)? { inner }
 
