@@ -1,7 +1,11 @@
+import Upstream
+
 /// What one simulated world is like. Each seed has its own: a world in which everything happens at
 /// once would seldom get far enough in any one thing.
 struct Features {
     var clients: Int
+    /// Clients share connections; nil: each has its own.
+    var pool: PoolSettings?
     /// The statements in use.
     var reads: [ModelStatement] = []
     var writes: [ModelStatement] = []
@@ -23,8 +27,11 @@ struct Features {
     var preparedShare: Int
     var simpleShare: Int
     var rejectedSettings: Int
+    var rejectedReplays: Int
     var failedStatements: Int
     var abortedCommits: Int
+    /// That a name in use is given to another statement.
+    var renamings: Int
 
     // Of 10,000 steps.
     var lostLinks: Int
@@ -59,7 +66,20 @@ struct Features {
         sweeps = often(10)
         squeezes = often(10)
         clockTicks = often(20)
+        rejectedReplays = often(20)
+        renamings = often(300)
+        if chance.permille(500) { pool = Self.pool(chance) }
         chooseStatements(chance)
+    }
+
+    /// Few connections, for few statements, and not for long.
+    private static func pool(_ chance: Chance) -> PoolSettings {
+        PoolSettings(
+            mode: .transaction, size: 1 + chance.below(3), minimumIdle: chance.below(2),
+            maximumLifetime: chance.permille(100) ? UInt64(chance.below(50)) * 1_000_000 : nil,
+            idleTimeout: chance.permille(300) ? UInt64(chance.below(50)) * 1_000_000 : nil,
+            checkoutTimeout: UInt64(1 + chance.below(5)) * 1_000_000_000,
+            maximumStatements: chance.permille(500) ? 1 + chance.below(4) : 500)
     }
 
     private mutating func chooseStatements(_ chance: Chance) {

@@ -23,6 +23,10 @@ extension Simulation {
             guard execution.answer == answer else {
                 throw Violation(.answer, "the answer to \(statement.text) was changed on its way")
             }
+            if let name, let zone = client.prepared[name]?.zone, execution.parseZone != zone {
+                throw Violation(
+                    .answer, "\(statement.text) was prepared with another time zone")
+            }
             noteFill(statement, parameters)
             trace("client \(client.name) gets \(answer.values) from upstream: \(statement.text)")
             return

@@ -4,6 +4,7 @@ import PostgresWire
 /// The wire protocol's side of a backend.
 extension ModelBackend {
     func take(_ frame: MessageFrame) {
+        if isUnmet { meet(frame) }
         if isSkippingToSync, frame.tag != FrontendTag.sync, frame.tag != FrontendTag.terminate {
             return
         }
@@ -47,7 +48,8 @@ extension ModelBackend {
             writeDescription(columns: answer.columns, isBinary: false)
             write(answer, isBinary: false)
             if case .read(let read) = statement.meaning {
-                unfinished = Execution(read: read, parameters: [], answer: answer)
+                unfinished = Execution(
+                    read: read, parameters: [], answer: answer, parseZone: settings.zone)
             }
             finish("SELECT \(answer.rowCount)", isLast: isLast)
         case .settings(let rows):
@@ -93,7 +95,8 @@ extension ModelBackend {
             return
         }
         let statement = simulation.texts.byText[message.query]
-        guard statement != nil else {
+        // An empty one is what the proxy makes of a name that a client has in use.
+        guard statement != nil || message.query.isEmpty else {
             fail("42601", "syntax error")
             return
         }
@@ -103,7 +106,7 @@ extension ModelBackend {
         }
         statements[message.statement] = Prepared(
             statement: statement, parseZone: settings.zone,
-            parameterTypes: message.parameterTypes)
+            parameterTypes: message.parameterTypes, client: client?.name)
         leaving.writeParseComplete()
     }
 
@@ -115,6 +118,9 @@ extension ModelBackend {
         guard !hasFailed || prepared.statement?.endsBlock ?? false else {
             failInFailedBlock()
             return
+        }
+        if !message.statement.isEmpty, prepared.client != client?.name {
+            simulation.counters.sharedStatements += 1
         }
         let parameters = message.parameters.enumerated().map { index, value in
             Self.value(value, isBinary: message.parameterFormat(at: index) == 1)
@@ -174,7 +180,8 @@ extension ModelBackend {
             write(answer, isBinary: portal.isBinary)
             if case .read(let read) = statement.meaning {
                 unfinished = Execution(
-                    read: read, parameters: portal.parameters, answer: answer)
+                    read: read, parameters: portal.parameters, answer: answer,
+                    parseZone: portal.parseZone)
             }
             complete("SELECT \(answer.rowCount)")
         case .settings, .failed:

@@ -41,11 +41,16 @@ extension ModelBackend {
             return control(statement.meaning)
         case .set(let change, let isLocal):
             return set(change, isLocal: isLocal)
+        case .configure(let change):
+            return configure(change)
+        case .discardSequences:
+            return .done("DISCARD SEQUENCES")
         case .discardAll:
             guard transaction == nil else {
                 fail("25001", "DISCARD ALL cannot run inside a transaction block")
                 return .failed
             }
+            if simulation.features.pool != nil, client == nil { simulation.counters.resets += 1 }
             settings = ModelSettings()
             statements = [:]
             portals = [:]
@@ -175,16 +180,28 @@ extension ModelBackend {
             fail("42501", "permission denied")
             return .failed
         }
+        apply(change, isLocal: isLocal)
+        return .done(change.isReset ? "RESET" : "SET")
+    }
+
+    private func apply(_ change: ModelSettingChange, isLocal: Bool) {
         beginIfNone()
         change.apply(to: &settings)
         if !isLocal, var after = transaction?.settingsAfter {
             change.apply(to: &after)
             transaction?.settingsAfter = after
         }
-        switch change {
-        case .resetPath, .resetRole, .resetZone, .resetAll: return .done("RESET")
-        case .path, .role, .zone, .isolation: return .done("SET")
+    }
+
+    /// One of the proxy's own: what the client whose turn it is has set before.
+    private func configure(_ change: ModelSettingChange) -> Performed {
+        if simulation.chance.permille(simulation.features.rejectedReplays) {
+            simulation.counters.rejectedReplays += 1
+            fail("42501", "permission denied")
+            return .failed
         }
+        apply(change, isLocal: false)
+        return change.isReset ? .done("RESET") : .rows(ModelAnswer(columns: 1, values: [1]))
     }
 
     private var probedSettings: [(String, String)] {

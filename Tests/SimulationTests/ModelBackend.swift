@@ -6,6 +6,8 @@ struct Execution {
     let read: Read
     let parameters: [Int32?]
     let answer: ModelAnswer
+    /// The time zone that its statement was parsed with.
+    let parseZone: Int
 }
 
 /// One server-side session of the model database.
@@ -44,11 +46,16 @@ final class ModelBackend {
         let statement: ModelStatement?
         let parseZone: Int
         let parameterTypes: [UInt32]
+        /// Who had the connection when it was parsed.
+        let client: String?
     }
 
     let processID: Int32
     unowned let simulation: Simulation
-    let client: SimulatedClient?
+    /// Whose session it is; on a shared connection, who has it and has sent something.
+    var client: SimulatedClient?
+    /// The client has got it from a pool, and nothing of its own has arrived yet.
+    var isUnmet = false
     /// nil once the link is lost or closed.
     weak var link: ModelLink?
 
@@ -156,6 +163,8 @@ final class ModelBackend {
             leaving.writeParameterStatus("TimeZone", settings.zoneName)
         }
         leaving.writeReadyForQuery(status)
+        // Nothing is running any more that could be cancelled.
+        if simulation.features.pool != nil { isCancelled = false }
     }
 
     // MARK: Transactions

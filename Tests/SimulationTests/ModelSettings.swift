@@ -19,6 +19,8 @@ struct ModelSettings: Equatable {
     /// An index into `zones`.
     var zone = 0
     var isRepeatableReadByDefault = false
+    /// nil: none was given at login.
+    var applicationName: String?
 
     static let zones = ["UTC", "Asia/Tokyo"]
 
@@ -50,8 +52,17 @@ enum ModelSettingChange: Equatable {
     case role(ModelSettings.Role)
     case zone(Int)
     case isolation(repeatableRead: Bool)
-    case resetPath, resetRole, resetZone
+    case applicationName(String)
+    case resetPath, resetRole, resetZone, resetIsolation, resetApplicationName
     case resetAll
+
+    var isReset: Bool {
+        switch self {
+        case .resetPath, .resetRole, .resetZone, .resetIsolation, .resetApplicationName, .resetAll:
+            true
+        case .path, .role, .zone, .isolation, .applicationName: false
+        }
+    }
 
     func apply(to settings: inout ModelSettings) {
         switch self {
@@ -62,6 +73,9 @@ enum ModelSettingChange: Equatable {
         case .resetPath: settings.path = .login
         case .resetRole: settings.role = .none
         case .resetZone: settings.zone = 0
+        case .applicationName(let name): settings.applicationName = name
+        case .resetIsolation: settings.isRepeatableReadByDefault = false
+        case .resetApplicationName: settings.applicationName = nil
         case .resetAll:
             // RESET ALL leaves the role alone.
             let role = settings.role

@@ -82,6 +82,9 @@ enum Meaning: Equatable {
     case discardAll
     /// What the proxy asks for by itself.
     case one, probe
+    /// What the proxy makes the settings of a shared connection with.
+    case configure(ModelSettingChange)
+    case discardSequences
 }
 
 /// One statement's text and what the model takes it for.

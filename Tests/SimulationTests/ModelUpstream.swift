@@ -1,7 +1,10 @@
 import NIOCore
 import PostgresWire
+import ResultCache
 import SQLAnalysis
-import Upstream
+import Telemetry
+
+@testable import Upstream
 
 /// The model database as the proxy sees it. Unchecked: one thread.
 final class ModelUpstream: Upstream, @unchecked Sendable {
@@ -9,12 +12,27 @@ final class ModelUpstream: Upstream, @unchecked Sendable {
     let model: ModelAnalyzer
     private(set) var backends: [ModelBackend] = []
     private(set) var links: [ModelLink] = []
+    /// The real ones, on model links.
+    private(set) var pools: LinkPools?
     /// Who waits for the end of a backend.
     private(set) var waiting: [(processID: Int32, then: @Sendable () -> Void)] = []
     private var lastProcessID: Int32 = 0
 
     init(analyzer: ModelAnalyzer) {
         model = analyzer
+    }
+
+    /// As a PostgreSQL upstream does.
+    func makePools(_ settings: PoolSettings, cells: CellTable, metrics: ProxyMetrics) {
+        pools = LinkPools(
+            settings: settings, user: nil, database: nil, metrics: metrics,
+            generation: {
+                cells.cell(.catalog(database: $0)).current &+ cells.cell(.cluster).current
+            },
+            now: { [unowned self] in simulation?.poolTime ?? 0 }
+        ) { [unowned self] startup, eventLoop, delegate in
+            makeLink(startup: startup, eventLoop: eventLoop, delegate: delegate)
+        }
     }
 
     func attach(to simulation: Simulation) {
@@ -37,7 +55,7 @@ final class ModelUpstream: Upstream, @unchecked Sendable {
         let backend = ModelBackend(
             processID: lastProcessID, simulation: simulation, client: client)
         client?.attached(backend)
-        let link = ModelLink(backend: backend, delegate: delegate)
+        let link = ModelLink(backend: backend, delegate: delegate, simulation: simulation)
         backend.link = link
         backends.append(backend)
         links.append(link)
@@ -78,79 +96,17 @@ final class ModelUpstream: Upstream, @unchecked Sendable {
         return false
     }
 
+    /// One of the connections that are open, whoever has it.
+    func someLink(_ chance: Chance) -> ModelLink? {
+        links.removeAll(where: \.isClosed)
+        return links.isEmpty ? nil : chance.pick(links)
+    }
+
     /// Forgets the backends that have ended and that nobody asks for.
     func forgetEnded() {
         backends.removeAll { backend in
             backend.hasEnded && !waiting.contains { $0.processID == backend.processID }
         }
         links.removeAll(where: \.isClosed)
-    }
-}
-
-/// The connection to one backend.
-final class ModelLink: UpstreamLink {
-    let backend: ModelBackend
-    private(set) var delegate: (any UpstreamLinkDelegate)?
-    private(set) var isReady = false
-    private(set) var isClosed = false
-    private(set) var isPaused = false
-
-    init(backend: ModelBackend, delegate: any UpstreamLinkDelegate) {
-        self.backend = backend
-        self.delegate = delegate
-    }
-
-    // MARK: The proxy's side
-
-    func send(_ messages: ByteBuffer) {
-        backend.arriving.writeImmutableBuffer(messages)
-    }
-
-    func setPaused(_ paused: Bool) { isPaused = paused }
-
-    func cancelRunningStatement() {
-        if backend.hasWork { backend.isCancelled = true }
-    }
-
-    func close() {
-        end()
-    }
-
-    // MARK: The database's side
-
-    func becomeReady() {
-        isReady = true
-        delegate?.upstreamReady(
-            UpstreamGreeting(
-                parameterStatuses: [
-                    .init(name: "client_encoding", value: "UTF8"),
-                    .init(name: "server_encoding", value: "UTF8"),
-                    .init(name: "application_name", value: backend.client?.name ?? ""),
-                    .init(name: "TimeZone", value: ModelSettings.zones[0]),
-                ],
-                backendKey: BackendKey(processID: backend.processID, secret: 1),
-                settings: ModelSettings().printed, sessionUser: "app"))
-    }
-
-    var canDeliver: Bool { isReady && !isPaused && backend.leaving.readableBytes > 0 }
-
-    func deliver(_ count: Int) {
-        guard let bytes = backend.leaving.readSlice(length: count) else { return }
-        if backend.leaving.readableBytes == 0 { backend.leaving.clear() }
-        delegate?.upstreamReceived(bytes)
-    }
-
-    /// The connection breaks; what was on its way from the server does not arrive.
-    func lose(_ error: PostgresError, mayStillRun: Bool) {
-        let delegate = delegate
-        end()
-        delegate?.upstreamClosed(error, mayStillRun: mayStillRun)
-    }
-
-    private func end() {
-        isClosed = true
-        delegate = nil
-        backend.link = nil
-        backend.leaving.clear()
     }
 }

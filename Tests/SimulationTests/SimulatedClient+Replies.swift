@@ -14,6 +14,11 @@ extension SimulatedClient {
             guard case .bind = try nextReply("BindComplete").kind else {
                 throw outOfOrder("BindComplete")
             }
+        case BackendTag.closeComplete:
+            guard case .close(let name) = try nextReply("CloseComplete").kind else {
+                throw outOfOrder("CloseComplete")
+            }
+            prepared[name] = nil
         case BackendTag.rowDescription, BackendTag.noData:
             try described()
         case BackendTag.dataRow:

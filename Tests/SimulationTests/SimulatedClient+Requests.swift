@@ -50,11 +50,20 @@ extension SimulatedClient {
         var name = ""
         var bytes = ByteBuffer()
         if chance.permille(simulation.features.preparedShare) {
-            name = "\(isTyped ? "t" : "u")\(statement.text.count)\(statement.text.suffix(12))"
+            name = (isTyped ? "t" : "u") + ownName(of: statement)
             if unconfirmedNames.contains(name) { name = "" }
         }
         if name.isEmpty || prepared[name]?.statement.text != statement.text {
-            if prepared[name] != nil { name = "" }
+            if prepared[name] != nil {
+                if chance.permille(simulation.features.renamings) {
+                    CloseMessage(target: .statement, name: name).write(to: &bytes)
+                    replies.append(
+                        ExpectedReply(
+                            .close(name: name), offset: writtenBytes + bytes.readableBytes))
+                } else {
+                    name = ""
+                }
+            }
             ParseMessage(
                 statement: name, query: statement.text,
                 parameterTypes: isTyped
@@ -86,6 +95,12 @@ extension SimulatedClient {
         simulation.trace(
             "client \(self.name) sends \(name.isEmpty ? "unnamed" : "prepared") "
                 + "\(statement.text) \(call.parameters.map { $0.map(String.init) ?? "NULL" })")
+    }
+
+    /// Clients that share connections have few names, each for several statements.
+    private func ownName(of statement: ModelStatement) -> String {
+        if simulation.features.pool != nil { return String(statement.text.utf8.count % 3) }
+        return "\(statement.text.count)\(statement.text.suffix(12))"
     }
 
     private static func bytes(of value: Int32?, isBinary: Bool) -> ByteBuffer? {

@@ -10,6 +10,7 @@ final class ExpectedReply {
         case parse(name: String, ModelStatement)
         case bind
         case describe
+        case close(name: String)
         case statement(ModelStatement, parameters: [Int32?], isBinary: Bool, prepared: String?)
     }
 
@@ -37,7 +38,9 @@ final class SimulatedClient {
     let name: String
     let channel: EmbeddedChannel
     unowned let simulation: Simulation
-    private(set) var backend: ModelBackend?
+    var backend: ModelBackend?
+    /// What its session's settings are to be on whichever shared connection serves it next.
+    var ownSettings = ModelSettings()
     /// What its backend has answered, in order: what of it is yet to arrive here.
     var executions: [Execution] = []
 
@@ -75,6 +78,7 @@ final class SimulatedClient {
             .init(name: "application_name", value: name),
         ])
         writtenBytes = outbox.readableBytes
+        if simulation.features.pool != nil { ownSettings.applicationName = name }
     }
 
     func attached(_ backend: ModelBackend) {
@@ -84,7 +88,7 @@ final class SimulatedClient {
 
     /// What a statement that comes next in the session meets.
     var settings: ModelSettings {
-        guard let backend, !backend.isOrphan else { return ModelSettings() }
+        guard let backend, !backend.isOrphan, !backend.isUnmet else { return ownSettings }
         return backend.settings
     }
 

@@ -25,7 +25,7 @@ extension Simulation {
             return true
         }
         if falls(features.stalls) {
-            chance.pick(clients).backend?.stalledUntil = counters.steps + chance.below(300)
+            someBackend()?.stalledUntil = counters.steps + chance.below(300)
             return true
         }
         if falls(features.sweeps) {
@@ -50,7 +50,7 @@ extension Simulation {
     }
 
     private func loseSomeLink() -> Bool {
-        guard let backend = chance.pick(clients).backend, !backend.isOrphan else { return false }
+        guard let backend = someBackend(), !backend.isOrphan else { return false }
         if backend.link?.isReady ?? false, chance.permille(500) { try? backend.receive() }
         lose(backend)
         return true
@@ -59,14 +59,19 @@ extension Simulation {
     func lose(_ backend: ModelBackend) {
         guard let link = backend.link else { return }
         counters.lostLinks += 1
-        trace("client \(backend.client?.name ?? "") loses its link")
-        let wasBlank = backend.settings == ModelSettings() && backend.status == .idle
+        let client = backend.client
+        trace("client \(client?.name ?? "(none)") loses its link")
+        let isShared = features.pool != nil
+        if isShared, client == nil { counters.lostUnlent += 1 }
+        // Settings are made again on another shared connection.
+        let wasBlank =
+            (isShared || backend.settings == ModelSettings()) && backend.status == .idle
         let wasReady = link.isReady
         if !wasReady { backend.end() }
         link.lose(
             PostgresError(.connectionFailure, "the connection was lost"), mayStillRun: wasReady)
         loop.run()
-        if let client = backend.client, wasReady, !wasBlank, client.channel.isActive {
+        if let client, wasReady, !wasBlank, client.channel.isActive {
             violation = Violation(
                 .transaction,
                 "client \(client.name) goes on without its session's state: "

@@ -7,8 +7,8 @@ import Telemetry
 
 @testable import Session
 
-/// One seed, one thread, one run: real sessions with the real cache between simulated clients and
-/// a model database. Nothing happens but in steps, and chance alone says which comes next.
+/// One seed, one thread, one run: real sessions with the real cache, and in half of the worlds the
+/// real connection pools, between simulated clients and a model database. Nothing happens but in steps, and chance alone says which comes next.
 final class Simulation {
     static let databaseName = "model"
     static let memory = 1 << 20
@@ -45,6 +45,10 @@ final class Simulation {
         let cells = CellTable()
         upstream = ModelUpstream(
             analyzer: ModelAnalyzer(cells: cells, database: Self.databaseName))
+        let metrics = ProxyMetrics(version: "simulation")
+        if let pool = features.pool {
+            upstream.makePools(pool, cells: cells, metrics: metrics)
+        }
         services = SessionServices(
             upstream: upstream,
             cache: ReplyCache(
@@ -54,7 +58,7 @@ final class Simulation {
                 isCacheEnabled: true, maximumEntry: 1 << 12, maximumMessage: 1 << 20,
                 startupTimeout: .hours(1)
             ) { _, _ in .store(timeToLive: nil) },
-            metrics: ProxyMetrics(version: "simulation"), logger: Self.silentLogger)
+            metrics: metrics, logger: Self.silentLogger)
         upstream.attach(to: self)
         for _ in 0..<features.clients { clients.append(try newClient()) }
     }
@@ -73,7 +77,10 @@ final class Simulation {
 
     /// Runs `steps` steps, and then until all that was begun has ended. Throws the first violation.
     func run(steps: Int) throws {
-        defer { collectCounters() }
+        defer {
+            collectCounters()
+            stopPools()
+        }
         while counters.steps < steps { try step() }
         try windDown()
     }
@@ -119,6 +126,7 @@ final class Simulation {
 
     /// One thing that has to do with one client; false where there is nothing.
     private func step(of client: SimulatedClient) throws -> Bool {
+        let backend = backend(for: client)
         let first = chance.below(5)
         for offset in 0..<5 {
             switch (first + offset) % 5 {
@@ -129,14 +137,14 @@ final class Simulation {
                 try client.deliver(fragment(of: client.outbox.readableBytes))
                 return true
             case 2:
-                if try stepBackend(of: client) { return true }
+                if let backend, try step(backend) { return true }
             case 3:
-                if let link = client.backend?.link, link.canDeliver {
+                if let link = backend?.link, link.canDeliver {
                     link.deliver(fragment(of: link.backend.leaving.readableBytes))
                     return true
                 }
             case 4:
-                if let link = client.backend?.link, !link.isReady {
+                if let link = backend?.link, !link.isReady {
                     link.becomeReady()
                     return true
                 }
@@ -159,10 +167,14 @@ final class Simulation {
         chance.permille(150) ? 1 + chance.below(count) : count
     }
 
-    private func stepBackend(of client: SimulatedClient) throws -> Bool {
-        guard let backend = client.backend, backend.link?.isReady ?? false,
-            backend.stalledUntil <= counters.steps
-        else { return false }
+    private func step(_ backend: ModelBackend) throws -> Bool {
+        guard let link = backend.link, link.isReady, backend.stalledUntil <= counters.steps else {
+            return false
+        }
+        if link.hasCancels, chance.permille(300) || !backend.hasWork {
+            link.deliverCancel()
+            return true
+        }
         if backend.arriving.readableBytes > 0, chance.permille(600) || !backend.hasWork {
             try backend.receive()
             return true
@@ -212,9 +224,14 @@ final class Simulation {
         var patience = 20_000
         while patience > 0, clients.contains(where: { !$0.isClosed && !$0.requests.isEmpty }) {
             patience -= 1
+            for link in upstream.links { link.backend.stalledUntil = 0 }
             for client in clients where !client.isClosed {
-                client.backend?.stalledUntil = 0
                 client.plan = []
+                // It may have a connection that others wait for.
+                if features.pool != nil, client.requests.isEmpty {
+                    client.disconnect()
+                    continue
+                }
                 _ = try step(of: client)
             }
             try backgroundStep()
@@ -226,6 +243,7 @@ final class Simulation {
         }
         for client in clients where !client.isClosed { client.disconnect() }
         try settle()
+        try emptyPools()
         while try stepOrphan() {}
         while upstream.tellOfEnd() {}
         if let violation { throw violation }
@@ -238,11 +256,20 @@ final class Simulation {
         counters.overlappedFills = Int(services.metrics.bypassCount(.writerInFlight))
         counters.evictions = Int(services.cache.statistics.evictions)
         counters.sharedFlights = Int(services.metrics.flightsShared.value)
+        counters.waits = Int(services.metrics.poolWaits.value)
+        counters.timeouts = Int(services.metrics.poolTimeouts.value)
     }
 
     /// The statements of a simple Query; nil where one of them is not known.
     func statements(in text: String) -> [ModelStatement]? {
         if let one = texts.byText[text] { return [one] }
+        if ModelReplay.isReplay(text) {
+            let statements = ModelReplay.statements(in: text)
+            if statements == nil {
+                violation = Violation(.pool, "the model does not understand \(text)")
+            }
+            return statements
+        }
         let parts = text.split(separator: ";").map { part in
             texts.byText[String(part.drop { $0 == " " })]
         }

@@ -20,6 +20,19 @@ struct SimulationCounters {
     var sharedFlights = 0
     var sweptEntries = 0
     var catalogChanges = 0
+    /// Of connections from pools: how often a client that sends something has got one.
+    var borrows = 0
+    var waits = 0
+    /// Waits that the pool has ended.
+    var timeouts = 0
+    var replays = 0
+    var rejectedReplays = 0
+    /// Executions of statements that another client has had prepared.
+    var sharedStatements = 0
+    /// Connections made fit for others by DISCARD ALL.
+    var resets = 0
+    /// Connections of pools that were lost while no client had them.
+    var lostUnlent = 0
 
     static func += (sum: inout SimulationCounters, part: SimulationCounters) {
         for path in all { sum[keyPath: path.1] += part[keyPath: path.1] }
@@ -36,6 +49,10 @@ struct SimulationCounters {
         ("outcomes settled as aborted", \.settledAborted), ("rejected fills", \.rejectedFills),
         ("fills overlapped by windows", \.overlappedFills), ("evictions", \.evictions),
         ("shared flights", \.sharedFlights), ("swept entries", \.sweptEntries),
-        ("catalog changes", \.catalogChanges),
+        ("catalog changes", \.catalogChanges), ("connections borrowed", \.borrows),
+        ("waits for connections", \.waits), ("waits in vain", \.timeouts),
+        ("settings replayed", \.replays), ("replays rejected", \.rejectedReplays),
+        ("shared statements used", \.sharedStatements), ("connections reset", \.resets),
+        ("connections lost while nobody had them", \.lostUnlent),
     ]
 }

@@ -11,6 +11,8 @@ enum Invariant: String {
     case transaction = "I5 fill provenance"
     /// A session's replies come in the order of its requests.
     case order = "I7 order"
+    /// A shared connection holds nothing of the client that had it last, but what the pool knows of.
+    case pool = "clean connections"
     /// The cache holds no more than it may.
     case memory = "I11 bounded"
     /// Every request is answered in the end.
