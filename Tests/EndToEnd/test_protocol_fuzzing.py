@@ -13,6 +13,7 @@ import pytest
 import wire
 from protocol_pair import DIRECT, PROXIED, Difference, Pair, drop_databases, make_databases
 from protocol_programs import PREAMBLE, ProgramMaker
+from servers import wait_until
 from wire import RawSession
 
 PROGRAMS = int(os.environ.get("MYNAH_FUZZ_PROTOCOL_PROGRAMS", "200"))
@@ -52,6 +53,24 @@ def fails(postgres, mynah, steps: list[bytes], warms: bool) -> Difference | None
         pair.close()
 
 
+def hits(mynah) -> int:
+    return int(mynah.metrics().total("mynah_cache_hits_total"))
+
+
+def warm_up(mynah) -> None:
+    """Reads what programs begin with until that comes from memory: the catalog that the program
+    before has changed is read anew first."""
+    session = RawSession.connect(mynah.port, database=PROXIED)
+
+    def is_answered_from_memory() -> bool:
+        before = hits(mynah)
+        session.exchange(PREAMBLE, PREAMBLE.count(wire.sync()))
+        return hits(mynah) > before
+
+    wait_until(is_answered_from_memory, "the reads are in memory")
+    session.close()
+
+
 def cut_down(postgres, mynah, steps: list[bytes], warms: bool) -> list[bytes]:
     """Leaves out every step without which the program still differs."""
     place = 0
@@ -72,7 +91,7 @@ def test_programs_are_answered_as_directly(request, postgres, server):
     witness = RawSession.connect(mynah.port)
     witness.run("BEGIN")
     expected = witness.rows("SELECT * FROM airlines")
-    hits = mynah.metrics().total("mynah_cache_hits_total")
+    hits_in_programs = 0
     resident, process = mynah.resident_bytes(), mynah.process.pid
     for seed in range(SEED, SEED + programs):
         steps = ProgramMaker(seed).make()
@@ -80,10 +99,14 @@ def test_programs_are_answered_as_directly(request, postgres, server):
         if seed % 2:
             steps = [b"".join(steps)]
         warms = seed % 3 > 0
+        if warms and server == "cached_postgres":
+            warm_up(mynah)
+        before = hits(mynah)
         if fails(postgres, mynah, steps, warms):
             shortest = cut_down(postgres, mynah, steps, warms)
             difference = fails(postgres, mynah, shortest, warms) or fails(postgres, mynah, steps, warms)
             pytest.fail(f"seed {seed}, warm {warms}, steps {shortest}: {difference}")
+        hits_in_programs += hits(mynah) - before
     for sql in CONTENTS:
         assert postgres.run(sql, DIRECT) == postgres.run(sql, PROXIED), sql
     assert mynah.process.poll() is None and mynah.process.pid == process
@@ -91,4 +114,4 @@ def test_programs_are_answered_as_directly(request, postgres, server):
     witness.close()
     assert mynah.resident_bytes() - resident < 128 * MEBIBYTE
     if server == "cached_postgres":
-        assert mynah.metrics().total("mynah_cache_hits_total") - hits > programs // 4
+        assert hits_in_programs > programs
