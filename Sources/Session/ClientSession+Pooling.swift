@@ -89,6 +89,7 @@ extension ClientSession: LinkBorrower {
             lent.hasOwnSequences = lent.lastBorrower == nil || clearsSequences
         }
         lent.lastBorrower = serial
+        lent.noteClient(processID: clientProcessID)
         if !output.isWritable { link?.setPaused(true) }
         if lent.generation != knownGeneration {
             // What ALTER ROLE … SET gives to settings with a dot may have changed.

@@ -183,14 +183,21 @@ extension ClientSession: UpstreamLinkDelegate {
         }
     }
 
-    /// A NOTIFY of the client's own comes from the process id that the client was told, by which
-    /// drivers know their own: who listens is pinned, so that the connection's is nobody else's.
-    /// Others' process ids are passed on as they are.
+    /// A notification comes from the process id that the client who sent it was told, by which
+    /// drivers know their own. Of the client's own that is certain: who listens is pinned, so that
+    /// the connection is nobody else's. Of another's connection it is who had it last: a client that
+    /// has taken it over since is named in place of the one before, but never the listener itself.
     private func passOnNotification(_ body: ByteBuffer?) throws(PostgresError) {
         guard var body, var processID = body.readInteger(as: Int32.self) else {
             throw Self.unexpectedMessage
         }
-        if processID == linkKey?.processID, let clientProcessID { processID = clientProcessID }
+        if processID == linkKey?.processID {
+            processID = clientProcessID ?? processID
+        } else if let client = services.upstream.pools?.clientProcessID(
+            onConnection: processID, database: database)
+        {
+            processID = client
+        }
         output.buffer.writeInteger(BackendTag.notificationResponse)
         output.buffer.writeInteger(Int32(8 + body.readableBytes))
         output.buffer.writeInteger(processID)

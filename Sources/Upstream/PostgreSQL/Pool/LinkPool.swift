@@ -29,6 +29,8 @@ final class LinkPool: Sendable {
         /// What servers have said at login, by number; the last ones.
         var greetings: [(number: UInt64, greeting: UpstreamGreeting)] = []
         var lastGreeting: UInt64 = 0
+        /// By the process id on the server.
+        var connected: [Int32: PooledLink] = [:]
         var clients = 0
         var timeouts: UInt64 = 0
         var usesSequenceState = false
@@ -155,7 +157,8 @@ final class LinkPool: Sendable {
     func connected(_ link: PooledLink, numbered note: (UInt64) -> Void) {
         let greeting = link.greeting
         let (number, answer, isClosed) = state.withLock { state in
-            (
+            if let key = greeting.backendKey { state.connected[key.processID] = link }
+            return (
                 Self.number(of: greeting, in: &state),
                 state.links.connected(link, now: now()), state.isClosed
             )
@@ -167,8 +170,23 @@ final class LinkPool: Sendable {
     }
 
     /// A connection that was ready is closed, by whomever.
-    func noteClosed() {
+    func noteClosed(_ link: PooledLink) {
         metrics?.upstreamConnections.decrement()
+        guard let processID = link.greeting.backendKey?.processID else { return }
+        state.withLock { state in
+            // The server may have given the number to another one by now.
+            if state.connected[processID] === link { state.connected[processID] = nil }
+        }
+    }
+
+    /// What the client that uses, or used last, the connection of server process `processID` was told
+    /// as its own; nil where that is none of this pool's.
+    func clientProcessID(onConnection processID: Int32) -> Int32? {
+        let link = state.withLock { $0.connected[processID] }
+        guard let client = link?.lastClientProcessID.load(ordering: .relaxed), client != 0 else {
+            return nil
+        }
+        return client
     }
 
     func connectFailed(_ link: PooledLink, _ error: PostgresError) {

@@ -117,6 +117,15 @@ package final class LinkPools: Sendable {
         for pool in pools { pool.leave() }
     }
 
+    /// What the client that uses, or used last, the connection of server process `processID` in
+    /// `database` was told as its own process id; nil where the connection is no pool's.
+    package func clientProcessID(onConnection processID: Int32, database: String) -> Int32? {
+        let pools = state.withLock { state in
+            state.pools.values.filter { $0.key.database == self.database ?? database }
+        }
+        return pools.lazy.compactMap { $0.clientProcessID(onConnection: processID) }.first
+    }
+
     package var figures: [PoolFigures] {
         state.withLock { Array($0.pools.values) }.map(\.figures)
     }

@@ -1,5 +1,6 @@
 import NIOCore
 import PostgresWire
+import Synchronization
 
 /// One connection of a pool: lent to one client session at a time, on one event loop.
 ///
@@ -41,6 +42,8 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
     package var statements: ServerStatements
     /// The session that had it last, by its own number.
     package var lastBorrower: UInt64?
+    /// What the client that had it last takes for its server process; 0: none yet. Any thread.
+    let lastClientProcessID = Atomic<Int32>(0)
     /// What has been drawn from sequences on it, if anything, its last borrower has drawn.
     package var hasOwnSequences = true
 
@@ -80,6 +83,12 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
         if case .closed = state { return false }
         state = .lent(borrower)
         return true
+    }
+
+    /// The client that has it now was told this process id. A notification from this connection
+    /// comes from there.
+    package func noteClient(processID: Int32?) {
+        lastClientProcessID.store(processID ?? 0, ordering: .relaxed)
     }
 
     // MARK: Giving back
@@ -132,7 +141,7 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
         switch state {
         case .closed: return
         case .connecting: break
-        case .idle, .lent, .promised, .resetting: pool.noteClosed()
+        case .idle, .lent, .promised, .resetting: pool.noteClosed(self)
         }
         state = .closed
         resetDeadline?.cancel()
