@@ -25,6 +25,8 @@ package enum SessionEffect: Hashable, Sendable {
     case releaseSessionLock
     /// currval and lastval: what this session has drawn from sequences.
     case readSequenceState
+    /// pg_backend_pid: which server process this is.
+    case readProcessID
     /// Fails while anyone is connected to this database: DROP DATABASE and the like.
     case needDatabaseAlone(name: String)
     /// Anything at all: code that cannot be seen through, the seed of random numbers.
@@ -39,6 +41,7 @@ extension FunctionBehaviour {
         if contains(.takesSessionLocks) { effects.append(.takeSessionLock) }
         if contains(.releasesSessionLocks) { effects.append(.releaseSessionLock) }
         if contains(.readsSequenceState) { effects.append(.readSequenceState) }
+        if contains(.readsProcessID) { effects.append(.readProcessID) }
         return effects
     }
 }

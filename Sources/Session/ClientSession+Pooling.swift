@@ -240,6 +240,7 @@ extension ClientSession: LinkBorrower {
             }
             for effect in statement.sessionEffects {
                 if effect == .readSequenceState { try sequenceStateIsRead(pooling) }
+                if effect == .readProcessID { knowsServerProcess = true }
                 if case .needDatabaseAlone(let name) = effect {
                     services.upstream.leave(database: name)
                 }

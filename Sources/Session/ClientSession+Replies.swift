@@ -191,7 +191,9 @@ extension ClientSession: UpstreamLinkDelegate {
         guard var body, var processID = body.readInteger(as: Int32.self) else {
             throw Self.unexpectedMessage
         }
-        if processID == linkKey?.processID {
+        if knowsServerProcess {
+            // It compares with what pg_backend_pid() has told.
+        } else if processID == linkKey?.processID {
             processID = clientProcessID ?? processID
         } else if let client = services.upstream.pools?.clientProcessID(
             onConnection: processID, database: database)

@@ -34,6 +34,8 @@ final class ClientSession {
     let serial: UInt64
     /// What the client takes for its server process; nil until it has been greeted.
     var clientProcessID: Int32?
+    /// It has asked the server for its process id in SQL, which is the connection's.
+    var knowsServerProcess = false
 
     // The client's side.
     var input = ByteBuffer()

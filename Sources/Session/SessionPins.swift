@@ -58,7 +58,7 @@ struct SessionPins {
         case .readSequenceState: pin(.sequenceState)
         case .unknown: pin(.unknownState)
         case .unlisten, .deallocate, .closeCursor, .discardTemporaryObjects, .releaseSessionLock,
-            .execute, .needDatabaseAlone:
+            .execute, .needDatabaseAlone, .readProcessID:
             break
         }
     }
@@ -110,7 +110,7 @@ struct SessionPins {
         case .releaseSessionLock:
             if others.contains(.advisoryLock) { mayHaveEnded = true }
         case .listen, .prepare, .holdCursor, .makeTemporaryObject, .takeSessionLock,
-            .readSequenceState, .unknown, .execute, .needDatabaseAlone:
+            .readSequenceState, .unknown, .execute, .needDatabaseAlone, .readProcessID:
             sent(effect)
         }
     }

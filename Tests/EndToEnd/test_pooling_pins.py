@@ -90,6 +90,11 @@ def test_notifications_come_from_the_process_id_that_their_sender_was_told(poole
         direct.execute("NOTIFY pool_channel, 'direct'")
         (outside,) = listener.notifies(timeout=10, stop_after=1)
         assert (outside.payload, outside.pid) == ("direct", direct.info.backend_pid)
+    # Who has asked for it in SQL compares with that.
+    mine = backend(listener)
+    listener.execute("NOTIFY pool_channel, 'own'")
+    (own,) = listener.notifies(timeout=10, stop_after=1)
+    assert (own.payload, own.pid) == ("own", mine)
 
 
 def test_what_was_drawn_from_a_sequence_is_never_anothers(pooled, client, table):

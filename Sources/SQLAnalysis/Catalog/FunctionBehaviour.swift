@@ -15,6 +15,8 @@ package struct FunctionBehaviour: OptionSet, Hashable, Sendable {
     /// Answers with what the session has drawn from sequences.
     package static let readsSequenceState = FunctionBehaviour(rawValue: 1 << 5)
     package static let seedsRandom = FunctionBehaviour(rawValue: 1 << 6)
+    /// Answers with the process id of the session.
+    package static let readsProcessID = FunctionBehaviour(rawValue: 1 << 7)
 
     package static let opaque: FunctionBehaviour = [
         .mayWrite, .leavesState, .takesLocks, .takesSessionLocks,
@@ -75,6 +77,7 @@ enum BuiltinFunctions {
             return name.contains("_xact_") ? .takesLocks : [.takesLocks, .takesSessionLocks]
         }
         if name == "currval" || name == "lastval" { return .readsSequenceState }
+        if name == "pg_backend_pid" { return .readsProcessID }
         if name == "setseed" { return .seedsRandom }
         if name == "set_config" { return .leavesState }
         return isVolatile && !harmlessVolatile.contains(name) ? .opaque : []
