@@ -88,8 +88,8 @@ final class PreparedStatement {
     /// To be called with each new profile.
     func noteShape() {
         guard let now = profile?.statements.first?.shape else { return }
-        if let shape, shape != now { hasChangedShape = true }
         shape = shape ?? now
+        hasChangedShape = shape != now
     }
 
     /// The profile of its one statement; nil while unknown, and for an empty query.

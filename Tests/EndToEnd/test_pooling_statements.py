@@ -164,6 +164,33 @@ def test_a_statement_whose_columns_have_changed_is_refused_and_not_answered(
     assert data_rows(replies) == [[b"1", b"new"]]
 
 
+def test_a_name_that_stands_for_another_table_of_the_same_columns_is_no_change(
+    pooled, session, table
+):
+    server = pooled(size=8)
+    one = session(server)
+    for schema in (f"{table}_a", f"{table}_b"):
+        one.run(f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.here (a int)")
+        one.run(f"INSERT INTO {schema}.here VALUES ({len(schema)})")
+    one.run(f"SET search_path = {table}_a")
+    assert tags(one.exchange(parse("SELECT a FROM here", "s") + sync())) == "1Z"
+    one.exchange(bind("s") + execute() + sync())
+    one.run("SET search_path = nowhere")
+    assert sqlstate(one.exchange(bind("s") + execute() + sync())) == "42P01"
+    for path in (f"{table}_b, {table}_a", f"{table}_b", "nowhere"):
+        one.run(f"SET search_path = {path}")
+        # The connection that has the statement is somebody else's now.
+        for holder in [session(server) for _ in range(2)]:
+            holder.run("BEGIN")
+            holder.run("SELECT pg_backend_pid()")
+        replies = one.exchange(bind("s") + execute() + sync())
+        if path == "nowhere":
+            assert sqlstate(replies) == "42P01"
+        else:
+            assert data_rows(replies) == [[str(len(table) + 2).encode()]]
+    one.run(f"DROP SCHEMA {table}_a, {table}_b CASCADE")
+
+
 def test_a_refused_statement_fails_the_block_that_was_not_begun_yet(pooled, session, table):
     server = pooled(size=1, max_prepared_statements=1)
     one = session(server)

@@ -15,8 +15,6 @@ struct DependencyScan {
     private(set) var timeUse: PostgreSQLCatalog.TimeUse = []
     private(set) var hasRelativeTimeLiteral = false
     private(set) var convertsTimeZone = false
-    /// Of the columns of what is read: an answer's columns may only differ where this does.
-    private(set) var shape = Hasher()
 
     private var seenRelations: Set<Relation> = []
     /// Families read without a key somewhere, and the keyed reads of any.
@@ -101,12 +99,7 @@ struct DependencyScan {
         for oid in catalog.temporaryViews[name] ?? [] { expandView(oid) }
     }
 
-    mutating func noteShape(of relation: PostgreSQLCatalog.Relation) {
-        shape.combine(catalog.shape(of: relation))
-    }
-
     mutating func read(_ relation: PostgreSQLCatalog.Relation, scopes: Set<RowScope>? = nil) {
-        noteShape(of: relation)
         behaviour.formUnion(relation.readBehaviour)
         timeUse.formUnion(relation.timeUse)
         if relation.hasRowSecurity { readPolicies(of: relation) }

@@ -113,12 +113,7 @@ package struct ProfileResolver {
         if scan.behaviour.contains(.mayWrite) { profile.writeSet = .everythingAndCatalog }
         profile.taintsSession = scan.behaviour.contains(.leavesState)
         profile.sessionEffects = facts.sessionEffects + scan.behaviour.behaviour.sessionEffects
-        for target in facts.writes.map(\.relation).sorted(by: { $0.name < $1.name }) {
-            for relation in catalog.relations(named: target, path: path) {
-                scan.noteShape(of: relation)
-            }
-        }
-        profile.shape = scan.shape.finalize()
+        profile.shape = shape(of: facts)
         profile.kind = kind(of: facts, scan, &profile)
         profile.mayEndTransaction = facts.mayEndTransaction && profile.kind == .opaque
         guard profile.kind == .read else { return profile }
@@ -128,6 +123,21 @@ package struct ProfileResolver {
         profile.settingsRead = scan.settingsRead
         profile.bypassReason = bypassReason(of: facts, scan, parameterTypes)
         return profile
+    }
+
+    /// A hash of the columns of what the statement names; nil where a name stands for nothing.
+    ///
+    /// A name may stand for several relations, as rights to schemas are not known here: those with
+    /// the same columns count as one.
+    private func shape(of facts: SyntaxFacts) -> Int? {
+        var shape = Hasher()
+        let names = facts.reads.union(facts.writes.map(\.relation))
+        for name in names.sorted(by: { ($0.schema ?? "", $0.name) < ($1.schema ?? "", $1.name) }) {
+            let candidates = catalog.relations(named: name, path: path)
+            guard !candidates.isEmpty else { return nil }
+            shape.combine(Set(candidates.map { catalog.shape(of: $0) }))
+        }
+        return shape.finalize()
     }
 
     private func kind(
