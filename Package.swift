@@ -55,7 +55,10 @@ let package = Package(
         .target(name: "SQLAnalysis", dependencies: ["CPgQuery", "Telemetry", "Mutants"]),
         .target(
             name: "ResultCache",
-            dependencies: ["Mutants", nioCore], swiftSettings: dataPlane),
+            dependencies: [
+                "Mutants", nioCore, .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "DequeModule", package: "swift-collections"),
+            ], swiftSettings: dataPlane),
         .target(
             name: "Security",
             dependencies: [

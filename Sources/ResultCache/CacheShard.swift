@@ -41,6 +41,15 @@ struct CacheShard: ~Copyable, @unchecked Sendable {
 
     private var bytes: Int { small.bytes + main.bytes + Self.tableBytes(buckets.count) }
 
+    /// All entries: of the main queue first, and in each the youngest first.
+    func allReplies() -> [CachedReply] {
+        var all: [CachedReply] = []
+        all.reserveCapacity(entries)
+        main.forEach { all.append($0) }
+        small.forEach { all.append($0) }
+        return all
+    }
+
     var statistics: CacheStatistics {
         var snapshot = counters
         snapshot.entries = entries

@@ -1,3 +1,4 @@
+import Crypto
 import Synchronization
 
 /// Gives each name its version cell, the same one for as long as the process lives.
@@ -15,6 +16,10 @@ package final class CellTable: Sendable {
         // Sendable: lives in the mutex of `CellTable.state`, and `chunk`, a raw pointer, is only
         // touched under it. The cells that leave it point to atomic words that are never freed.
         var cells: [CellName: VersionCell] = [:]
+        /// In the order in which they were made.
+        var names: [CellName] = []
+        var ordinals: [VersionCell: Int] = [:]
+        var hashKey: SymmetricKey?
         var relationCells = 0
         var chunk: UnsafeMutableRawPointer?
         var usedInChunk = 0
@@ -24,14 +29,19 @@ package final class CellTable: Sendable {
     private let capacity: Int
     private let state = Mutex(State())
     private let keyCells: KeyCellTable
+    private let isPortable = Atomic(false)
+    /// Where windows over these cells are recorded; nil where nobody mirrors what depends on them.
+    package let log: MirrorLog?
 
     /// - Parameters:
     ///   - capacity: how many cells there can be for relations, and for the columns by which they
     ///     are read; about 64 bytes and a dictionary slot each, taken when first named.
     ///   - keyCells: how many cells the values of keyed columns share; 8 bytes each, of which the
     ///     system provides the pages that are used. Rounded up to a power of two.
-    package init(capacity: Int = 1 << 16, keyCells: Int = 1 << 20) {
+    ///   - log: told of every window over one of the cells.
+    package init(capacity: Int = 1 << 16, keyCells: Int = 1 << 20, log: MirrorLog? = nil) {
         self.capacity = max(0, capacity)
+        self.log = log
         self.keyCells = KeyCellTable(size: keyCells)
     }
 
@@ -84,6 +94,49 @@ package final class CellTable: Sendable {
         state.usedInChunk += 1
         let cell = VersionCell(word: word)
         state.cells[name] = cell
+        state.ordinals[cell] = state.names.count
+        state.names.append(name)
         return cell
+    }
+}
+
+// MARK: - For other processes
+
+extension CellTable {
+    /// Opens a window over these cells, and tells the log of it. Returns nil, with nothing opened,
+    /// where a cell has too many writers in flight (see `WriteWindow.open`).
+    package func open(_ cells: CellSet) -> WriteWindow? {
+        WriteWindow.open(cells, log: log)
+    }
+
+    /// What to call these cells to another process.
+    func references(of cells: CellSet) -> [CellReference] {
+        state.withLock { state in
+            cells.cells.map { cell in
+                if let ordinal = state.ordinals[cell] { return .named(ordinal) }
+                guard let place = keyCells.place(of: cell) else {
+                    preconditionFailure("a cell that is none of its table's")
+                }
+                return .key(place)
+            }
+        }
+    }
+
+    /// The names of the cells from the one with the number `first` on, in their order.
+    package func names(from first: Int) -> ArraySlice<CellName> {
+        state.withLock { $0.names[min(first, $0.names.count)...] }
+    }
+
+    /// The cell at a place among those of keyed values, of a table of any size.
+    package func keyCell(place: Int) -> VersionCell { keyCells[place] }
+
+    /// With what the places of keyed values are found, where other processes are to find the same;
+    /// nil where each process has its own secret.
+    package var hashKey: SymmetricKey? {
+        get { isPortable.load(ordering: .acquiring) ? state.withLock { $0.hashKey } : nil }
+        set {
+            state.withLock { $0.hashKey = newValue }
+            isPortable.store(newValue != nil, ordering: .releasing)
+        }
     }
 }

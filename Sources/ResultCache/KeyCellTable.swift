@@ -31,6 +31,15 @@ final class KeyCellTable: Sendable {
         return VersionCell(word: words + (hash & (size - 1)))
     }
 
+    /// The place of `cell` in the table; nil where it is none of its cells.
+    func place(of cell: VersionCell) -> Int? {
+        let first = address.load(ordering: .acquiring)
+        let word = UInt(bitPattern: cell.word)
+        guard first != 0, word >= first else { return nil }
+        let place = Int((word - first) / UInt(MemoryLayout<Atomic<UInt64>>.stride))
+        return place < size ? place : nil
+    }
+
     /// Zeroed memory is that many cells of version 0 without writers: an atomic word is
     /// represented as the word. `calloc` of so much gets it from the system, page by page as it is
     /// touched.

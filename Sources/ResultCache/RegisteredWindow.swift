@@ -28,4 +28,7 @@ package final class RegisteredWindow: Sendable {
 
     /// What it has open.
     package var cells: CellSet { window.cells }
+
+    /// The number of its record in the log; 0 where there is none.
+    package var logIndex: UInt64 { window.logIndex }
 }

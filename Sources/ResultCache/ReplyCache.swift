@@ -38,6 +38,8 @@ package final class ReplyCache: Sendable {
     private let memory: Atomic<Int>
     private let maximumEntry: Atomic<Int>
     private let resizing = Mutex(())
+    /// Told of every answer that is stored; nil where nobody mirrors them.
+    private let log: MirrorLog?
     private let sweepPosition = Mutex(SweepPosition())
 
     private struct SweepPosition {
@@ -48,7 +50,8 @@ package final class ReplyCache: Sendable {
     /// - Parameter shardCount: the most shards to make. Rounded down to a power of two, and
     ///   halved until each shard's part of `limits.memory` holds four entries of
     ///   `limits.maximumEntry`. It stays as it is when the limits change later.
-    package init(limits: CacheLimits, shardCount: Int = 64) {
+    package init(limits: CacheLimits, shardCount: Int = 64, log: MirrorLog? = nil) {
+        self.log = log
         let limits = limits.clamped
         var count = 1
         while count * 2 <= min(shardCount, 1024),
@@ -158,9 +161,11 @@ package final class ReplyCache: Sendable {
             key: key, hash: hash, rowDescription: rowDescription, body: body, lease: lease,
             expiry: expiry, now: now)
         var released = ReleasedReplies()
-        return shard.pointee.state.withLock { state in
+        let outcome = shard.pointee.state.withLock { state in
             state.insert(reply, lease: lease, now: now, releasing: &released)
         }
+        if let log, case .stored(let reply) = outcome { log.stored(reply) }
+        return outcome
     }
 
     private func shard(of hash: UInt64) -> UnsafeMutablePointer<Shard> {
@@ -199,6 +204,11 @@ extension ReplyCache {
                 }
             }
         }
+    }
+
+    /// The entries of one shard, those that are worth the most first.
+    package func entries(ofShard index: Int) -> [CachedReply] {
+        shards[index].state.withLock { $0.allReplies() }
     }
 
     /// Forgets everything.

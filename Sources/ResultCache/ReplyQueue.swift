@@ -32,6 +32,16 @@ struct ReplyQueue: ~Copyable {
         head = pointer
     }
 
+    /// From the newest to the oldest.
+    borrowing func forEach(_ body: (CachedReply) -> Void) {
+        var next = head
+        while let pointer = next {
+            let reply = pointer.takeUnretainedValue()
+            body(reply)
+            next = reply.nextInQueue
+        }
+    }
+
     mutating func remove(_ pointer: ReplyPointer) {
         pointer._withUnsafeGuaranteedRef { reply in
             if let previous = reply.previousInQueue {

@@ -182,7 +182,7 @@ extension WindowRegistry {
             entry.relations.isEmpty || catalog.writersInFlight > 0
             || catalog.current != catalogVersion
         if coversEverything { covered.append(cells.cell(.schema(database: database))) }
-        guard let window = WriteWindow.open(CellSet(covered)) else {
+        guard let window = cells.open(CellSet(covered)) else {
             let ended = leave(entry.order)
             // What waited for this window alone has nothing to wait for any more.
             settle(ended)
@@ -239,7 +239,7 @@ extension WindowRegistry {
     /// are still out, so that there is no moment without one.
     private func closeCatalogChange(_ open: RegisteredWindow) {
         let schema = CellSet([cells.cell(.schema(database: open.database))])
-        let holdover = WriteWindow.open(schema)
+        let holdover = cells.open(schema)
         open.window.close(.committed)
         guard let holdover else { return }
         let isHeld = state.withLock { state in

@@ -1,7 +1,7 @@
 /// What is known of every row that a transaction touches in one relation family, as it was and as
 /// it becomes.
 package protocol PinnedRows {
-    associatedtype Value: Hashable
+    associatedtype Value: CellKey
 
     /// The values, each at most once, that `column` has in these rows; nil where it may have any.
     /// NULL is left out: no key is equal to it.

@@ -25,10 +25,18 @@ package final class WriteWindow: Sendable {
     /// False only under a mutant.
     private let isCounted: Bool
     private let isClosed = Atomic(false)
+    private let log: MirrorLog?
+    /// What the log calls it.
+    private let logName: UInt64
+    /// The number of its record in the log; 0 where there is none.
+    package let logIndex: UInt64
 
-    private init(cells: CellSet, isCounted: Bool = true) {
+    /// The cells are open.
+    private init(cells: CellSet, isCounted: Bool = true, log: MirrorLog? = nil) {
         self.cells = cells
         self.isCounted = isCounted
+        self.log = log
+        (logName, logIndex) = log?.opened(cells) ?? (0, 0)
     }
 
     /// Whether it has been closed.
@@ -36,11 +44,15 @@ package final class WriteWindow: Sendable {
 
     /// Counts a writer on each cell. Returns nil, with nothing counted, if a cell already has
     /// `maximumPerCell` writers in flight: the write must then be refused, not sent.
-    package static func open(_ cells: CellSet) -> WriteWindow? {
-        open(cells, maximumPerCell: maximumPerCell)
+    ///
+    /// `CellTable.open` also tells the log, if there is one.
+    package static func open(_ cells: CellSet, log: MirrorLog? = nil) -> WriteWindow? {
+        open(cells, maximumPerCell: maximumPerCell, log: log)
     }
 
-    static func open(_ cells: CellSet, maximumPerCell: Int) -> WriteWindow? {
+    static func open(
+        _ cells: CellSet, maximumPerCell: Int, log: MirrorLog? = nil
+    ) -> WriteWindow? {
         if Mutant.noWritersCount.isActive { return WriteWindow(cells: cells, isCounted: false) }
         for (index, cell) in cells.cells.enumerated() {
             if cell.addWriter() > UInt64(maximumPerCell) {
@@ -49,7 +61,7 @@ package final class WriteWindow: Sendable {
                 return nil
             }
         }
-        return WriteWindow(cells: cells)
+        return WriteWindow(cells: cells, log: log)
     }
 
     /// Ends the window: the next version on each of its cells if `outcome` is `committed`, the
@@ -59,6 +71,8 @@ package final class WriteWindow: Sendable {
         precondition(!wasClosed, "a write window was closed twice")
         if !isCounted { for cell in cells.cells { _ = cell.addWriter() } }
         let outcome = Mutant.noBumpAtClose.isActive ? .aborted : outcome
+        // Before the cells: what can be stored from then on comes later in the log.
+        log?.closed(window: logName, committed: outcome == .committed)
         // One cell after the other is enough: each cell keeps its writer until its own version
         // has grown, so an entry that depends on several is dead from open to the last of them.
         switch outcome {

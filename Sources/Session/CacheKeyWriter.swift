@@ -1,6 +1,7 @@
 import Mutants
 import NIOCore
 import PostgresWire
+import ResultCache
 import SQLAnalysis
 
 /// Writes cache keys. Every variable part is preceded by its length, so that no two different

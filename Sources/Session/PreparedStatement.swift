@@ -1,6 +1,7 @@
 import Mutants
 import NIOCore
 import PostgresWire
+import ResultCache
 import SQLAnalysis
 import Upstream
 

@@ -1,6 +1,20 @@
 import ResultCache
 import SQLAnalysis
 
+extension KeyValue: CellKey {
+    package func write(to bytes: inout [UInt8]) {
+        switch self {
+        case .integer(let value): Int(value).write(to: &bytes)
+        case .boolean(let value): bytes.append(value ? 1 : 0)
+        case .date(let value): Int(value).write(to: &bytes)
+        case .uuid(let value): bytes.append(contentsOf: value)
+        case .text(let value):
+            Int(value.count).write(to: &bytes)
+            bytes.append(contentsOf: value)
+        }
+    }
+}
+
 extension RowPins: PinnedRows {
     /// A parameter that has not been bound may have any value.
     package func values(of column: String) -> [KeyValue]? {

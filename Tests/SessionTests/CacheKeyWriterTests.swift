@@ -1,3 +1,4 @@
+import ResultCache
 import NIOCore
 import PostgresWire
 import Testing

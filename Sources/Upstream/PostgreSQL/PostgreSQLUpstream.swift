@@ -40,7 +40,7 @@ package final class PostgreSQLUpstream: Upstream {
             logger.notice(
                 "the database server was restarted or replaced: its answers are forgotten",
                 metadata: ["database": "\(database)"])
-            WriteWindow.open(all)?.close(.committed)
+            cells.open(all)?.close(.committed)
         }
         let links = try PostgreSQLLinkFactory(
             settings: settings, credentials: credentials, onServerChanged: forget)

@@ -7,8 +7,10 @@ struct DatabaseCells: Sendable {
     let schema: VersionCell
     /// Every statement profile depends on it.
     let catalog: VersionCell
+    private let table: CellTable
 
     init(table: CellTable, database: String) {
+        self.table = table
         schema = table.cell(.schema(database: database))
         catalog = table.cell(.catalog(database: database))
     }
@@ -28,6 +30,6 @@ struct DatabaseCells: Sendable {
     }
 
     func openWindow(_ cells: [VersionCell]) -> WriteWindow? {
-        WriteWindow.open(CellSet(cells))
+        table.open(CellSet(cells))
     }
 }
