@@ -92,6 +92,14 @@ let package = Package(
                 .product(name: "DequeModule", package: "swift-collections"),
             ], swiftSettings: dataPlane),
 
+        // More than one node: who is followed, who follows.
+        .target(
+            name: "Replication",
+            dependencies: [
+                "ResultCache", "Telemetry", nioCore, nioPosix, nioSSL, logging, lifecycle,
+                .product(name: "Crypto", package: "swift-crypto"),
+            ], swiftSettings: dataPlane),
+
         // HTTP: metrics and health.
         .target(
             name: "Operations",
@@ -104,9 +112,11 @@ let package = Package(
         .target(
             name: "ProxyServer",
             dependencies: [
-                "CLibPQ", "CPrctl", "Session", "Operations", "Upstream", "PostgresWire",
+                "CLibPQ", "CPrctl", "Session", "Operations", "Replication", "Upstream",
+                "PostgresWire",
                 "ProxyConfiguration", "ResultCache", "Security", "Telemetry", nioCore, nioPosix,
                 nioSSL, logging, lifecycle,
+                .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ]),
         .executableTarget(

@@ -26,6 +26,17 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case cacheMaximumEntry = "cache.max_entry"
     case cacheSingleFlight = "cache.single_flight"
     case cacheVerify = "cache.verify"
+    case replicationListen = "replication.listen"
+    case replicationFollow = "replication.follow"
+    case replicationMode = "replication.mode"
+    case replicationLease = "replication.lease"
+    case replicationBuffer = "replication.buffer"
+    case replicationAdvertise = "replication.advertise"
+    case replicationKeyFile = "replication.key_file"
+    case replicationKeyEnvironment = "replication.key_env"
+    case replicationCertificate = "replication.certificate"
+    case replicationCertificateKey = "replication.certificate_key"
+    case replicationCA = "replication.ca"
     case limitsClientConnections = "limits.max_client_connections"
     case limitsStartupTimeout = "limits.startup_timeout"
     case limitsMessage = "limits.max_message"
@@ -70,7 +81,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
 
     /// A table of the file, by its dotted name.
     enum Section: String, CaseIterable, Sendable {
-        case listen, tls, upstream, pool, sqlite, cache, limits, auth
+        case listen, tls, upstream, pool, sqlite, cache, replication, limits, auth
         case authJWT = "auth.jwt"
         case authUser = "auth.user"
         case authRule = "auth.rule"
@@ -84,7 +95,8 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
         var isArray: Bool {
             switch self {
             case .rule, .authRule, .authUser: true
-            case .listen, .tls, .upstream, .pool, .sqlite, .cache, .limits, .auth, .authJWT, .log:
+            case .listen, .tls, .upstream, .pool, .sqlite, .cache, .replication, .limits, .auth,
+                .authJWT, .log:
                 false
             }
         }
@@ -110,6 +122,11 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
         case .cacheEnabled, .cacheMemory, .cacheTTL, .cacheMaximumEntry, .cacheSingleFlight,
             .cacheVerify:
             .cache
+        case .replicationListen, .replicationFollow, .replicationMode, .replicationLease,
+            .replicationBuffer, .replicationAdvertise, .replicationKeyFile,
+            .replicationKeyEnvironment, .replicationCertificate, .replicationCertificateKey,
+            .replicationCA:
+            .replication
         case .limitsClientConnections, .limitsStartupTimeout, .limitsMessage, .limitsWriteBuffer,
             .limitsDrainTimeout, .limitsPending, .limitsPendingPerAddress, .limitsPerAddress:
             .limits
@@ -138,7 +155,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     /// were made from.
     var changesAtRunTime: Bool {
         switch section {
-        case .listen, .upstream, .sqlite: false
+        case .listen, .upstream, .sqlite, .replication: false
         case .tls, .pool, .cache, .limits, .auth, .authJWT, .authUser, .authRule, .log, .rule: true
         }
     }

@@ -74,6 +74,18 @@ extension ProxyConfiguration {
         case .cacheMaximumEntry: return TOMLText.quoted(cache.maximumEntry.description)
         case .cacheSingleFlight: return "\(cache.singleFlight)"
         case .cacheVerify: return cache.verifiedShare == 0 ? "0" : "\(cache.verifiedShare)"
+        case .replicationListen: return TOMLText.quoted(replication.listen?.description ?? "")
+        case .replicationFollow: return TOMLText.quoted(replication.follow?.description ?? "")
+        case .replicationMode: return TOMLText.quoted(replication.mode.rawValue)
+        case .replicationLease: return replication.lease.tomlText
+        case .replicationBuffer: return TOMLText.quoted(replication.buffer.description)
+        case .replicationAdvertise:
+            return TOMLText.quoted(replication.advertise?.description ?? "")
+        case .replicationKeyFile: return TOMLText.quoted(replication.keyFile ?? "")
+        case .replicationKeyEnvironment: return TOMLText.quoted(replication.keyEnvironment ?? "")
+        case .replicationCertificate: return TOMLText.quoted(replication.certificate ?? "")
+        case .replicationCertificateKey: return TOMLText.quoted(replication.certificateKey ?? "")
+        case .replicationCA: return TOMLText.quoted(replication.ca ?? "")
         case .limitsClientConnections: return "\(limits.clientConnections)"
         case .limitsStartupTimeout: return limits.startupTimeout.tomlText
         case .limitsMessage: return TOMLText.quoted(limits.message.description)

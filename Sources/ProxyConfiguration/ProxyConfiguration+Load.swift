@@ -57,6 +57,9 @@ extension ProxyConfiguration {
             pool: try Pool(document.reader(for: .pool)),
             sqlite: try SQLite(document.reader(for: .sqlite)),
             cache: try Cache(cache),
+            replication: try Replication(
+                document.reader(for: .replication), upstream: upstream.database,
+                directory: directory),
             limits: try Limits(document.reader(for: .limits)),
             auth: auth,
             log: try Log(document.reader(for: .log)),

@@ -19,6 +19,12 @@ extension ProxyConfiguration {
         case .allow: text += "  tls       for clients that ask for it\n"
         case .require: text += "  tls       required of clients (not on Unix-domain sockets)\n"
         }
+        if let address = replication.follow {
+            text += "  follows   \(address), \(replication.mode.rawValue)\n"
+        }
+        if let address = replication.listen {
+            text += "  mirrors   can follow it at \(address), \(replication.mode.rawValue)\n"
+        }
         if let metrics {
             text += "  metrics   http://\(metrics)/metrics\n"
         }

@@ -6,6 +6,7 @@ package struct ProxyConfiguration: Sendable, Equatable {
     package var pool: Pool
     package var sqlite: SQLite
     package var cache: Cache
+    package var replication: Replication
     package var limits: Limits
     package var auth: Auth
     package var log: Log
@@ -96,6 +97,39 @@ package struct ProxyConfiguration: Sendable, Equatable {
         package var singleFlight: Bool
         /// The share of hits, from 0 to 1, that are also run in the database and compared.
         package var verifiedShare: Double
+    }
+
+    /// Whether commits wait for those who follow.
+    package enum ReplicationMode: String, CaseIterable, Sendable {
+        case sync, async
+    }
+
+    /// Which other nodes there are. Paths are absolute.
+    package struct Replication: Sendable, Equatable {
+        /// Where others follow this node, over TCP; nil: nobody does.
+        package var listen: ListenAddress?
+        /// The mirror port of the node to follow; nil: this one leads.
+        package var follow: ListenAddress?
+        package var mode: ReplicationMode
+        /// For how long a replica may answer after it has last heard from its primary.
+        package var lease: Duration
+        /// What is kept for a follower that is slow.
+        package var buffer: ByteCount
+        /// Where the clients of this node connect, as its followers reach it; nil: the host of
+        /// `listen`, as they call it, and the port of the first TCP address of `listen.address`.
+        package var advertise: ListenAddress?
+        /// What all nodes know, in hexadecimal or Base64: the file, or the environment variable.
+        package var keyFile: String?
+        package var keyEnvironment: String?
+        /// This node's certificate, its key, and who may have issued the others'.
+        package var certificate: String?
+        package var certificateKey: String?
+        package var ca: String?
+
+        /// Whether the others have to show who they are.
+        package var authenticates: Bool {
+            keyFile != nil || keyEnvironment != nil || certificate != nil
+        }
     }
 
     package struct Limits: Sendable, Equatable {

@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import Logging
 import NIOCore
@@ -54,28 +55,39 @@ package struct ProxyServer: Sendable {
     private func serve(on group: MultiThreadedEventLoopGroup) async throws {
         CoreDumps.allow(configuration.log.coreDumps, logger: logger)
         let metrics = ProxyMetrics(version: ProductVersion.text)
-        let cells = CellTable()
+        let node = try ReplicationNode(configuration, environment: environment, logger: logger)
+        let cells = CellTable(log: node?.log)
+        if node != nil { cells.hashKey = SymmetricKey(size: .bits256) }
         let cache = ReplyCache(
             limits: CacheLimits(
                 memory: configuration.cache.memory.bytes,
-                maximumEntry: configuration.cache.maximumEntry.bytes))
+                maximumEntry: configuration.cache.maximumEntry.bytes),
+            log: node?.log)
         metrics.setCacheGauges { cache.gauges }
         let upstream = try UpstreamFactory(
             configuration: configuration, metrics: metrics, logger: logger
         ).make(cells: cells, group: group)
+        node?.prepare(upstream)
         if let pools = upstream.pools { metrics.setPoolFigures { pools.figures } }
         let services = SessionServices(
             upstream: upstream, cache: cache, cells: cells,
             options: SessionOptions(configuration), metrics: metrics, logger: logger,
-            authenticator: ClientAuthenticator(.init(configuration)))
+            authenticator: ClientAuthenticator(.init(configuration)),
+            right: node?.right ?? ServingRight())
         services.encryption.offer = try ClientEncryption.Offer(configuration.tls)
         let registry = ConnectionRegistry(limit: configuration.limits.clientConnections)
         let listener = ClientListener(
             addresses: configuration.listen.addresses, limits: configuration.limits,
             services: services, registry: registry, group: group, logger: logger)
-        let channels = try await listener.bind()
-
         var all: [ServiceGroupConfiguration.ServiceConfiguration] = []
+        let channels = try await listener.bind()
+        if let node {
+            let started = try await node.start(
+                services: services, cache: cache, cells: cells,
+                clientPort: channels.lazy.compactMap { $0.localAddress?.port }.first, group: group,
+                metrics: metrics)
+            all += started.map { .init(service: $0) }
+        }
         if case .tcp(let host, let port)? = configuration.listen.metrics {
             all.append(
                 .init(

@@ -110,7 +110,7 @@ extension CellTable {
     }
 
     /// What to call these cells to another process.
-    func references(of cells: CellSet) -> [CellReference] {
+    package func references(of cells: CellSet) -> [CellReference] {
         state.withLock { state in
             cells.cells.map { cell in
                 if let ordinal = state.ordinals[cell] { return .named(ordinal) }

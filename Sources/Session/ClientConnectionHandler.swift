@@ -39,6 +39,8 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     /// When the connection was accepted, monotonic.
     private(set) var began = NIODeadline.now()
     /// How the connection is counted against the limits of `ConnectionQuota`.
+    /// It is a mirror's connection, and wants to know how far the log goes.
+    private var tellsPosition = false
     private var quota = QuotaStanding.none
     private var peerGroup: PeerAddress.Group?
     private var key: BackendKey?
@@ -241,8 +243,9 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         if message.agreedMinorVersion >= 2 { secretLength = 32 }
         let parameters = message.parameters.filter {
             !["user", "database", "replication"].contains($0.name)
-                && !$0.name.hasPrefix("_pq_.")
+                && !$0.name.hasPrefix("_pq_.") && $0.name != MirrorLog.Position.parameter
         }
+        tellsPosition = message.parameters.contains { $0.name == MirrorLog.Position.parameter }
         let startup = SessionStartup(
             user: user, database: database,
             parameters: parameters.map { .init(name: $0.name, value: $0.value) },
@@ -256,7 +259,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
 
     /// The client has shown who it is: it gets a session, or is told that there are too many.
     func admit(
-        _ startup: SessionStartup, _ context: ChannelHandlerContext
+        _ claimed: SessionStartup, _ context: ChannelHandlerContext
     ) throws(PostgresError) {
         guard registry.admits(context.channel) else {
             services.metrics.clientConnectionsRefused.increment()
@@ -272,6 +275,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         }
         deadline?.cancel()
         deadline = nil
+        let startup = services.upstream.login(for: claimed)
         services.upstream.noteSession(startup)
         if startup.replication == nil, let pools = services.upstream.pools {
             let member = try pools.join(startup, on: context.eventLoop)
@@ -320,6 +324,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             bound.value.cancelRequested(then)
         }
         session.clientProcessID = key.processID
+        session.mirroring.tellsPosition = tellsPosition
         writeGreeting(greeting, key, output)
         phase = .session(session)
         if let lent { session.lent(lent) }
@@ -334,7 +339,8 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         _ eventLoop: any EventLoop, _ output: ClientOutput
     ) {
         let session = ReplicationSession(
-            services: services, startup: startup, greeting: greeting, link: link, output: output)
+            services: services, startup: startup, greeting: greeting, link: link,
+            eventLoop: eventLoop, output: output)
         let bound = NIOLoopBound(session, eventLoop: eventLoop)
         let key = services.cancellations.register(on: eventLoop, secretLength: secretLength) {
             then in bound.value.cancelRequested(then)

@@ -106,6 +106,11 @@ extension ClientSession {
         guard catalogCell.current == profile.catalogVersion else {
             return .bypass(.catalogNotReady)
         }
+        // The node that is followed stores it, and sends it here.
+        guard !services.right.isFollowing else {
+            services.metrics.cacheMisses.increment()
+            return .bypass(nil)
+        }
         return .fill(lease, timeToLive: timeToLive)
     }
 
@@ -183,7 +188,7 @@ extension ClientSession {
         services.metrics.errorsSent.increment()
         output.buffer.writeErrorResponse(
             PostgresError(.queryCanceled, "canceling statement due to user request"))
-        output.buffer.writeReadyForQuery(transaction.visibleStatus)
+        writeReady(transaction.visibleStatus)
         resume(waitNumber)
     }
 

@@ -63,7 +63,7 @@ extension ClientSession {
         error.severity = .error
         output.buffer.writeErrorResponse(error)
         if isQuery || isSync {
-            output.buffer.writeReadyForQuery(.idle)
+            writeReady(.idle)
         } else {
             skipsToSync = true
         }

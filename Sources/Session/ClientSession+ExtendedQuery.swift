@@ -78,7 +78,7 @@ extension ClientSession {
     private func answerSync() {
         // Portals live as long as their transaction.
         if transaction.visibleStatus == .idle { localPortal = nil }
-        output.buffer.writeReadyForQuery(transaction.visibleStatus)
+        writeReady(transaction.visibleStatus)
     }
 
     /// From here on the collected messages are forwarded, in order, and then whatever follows up
@@ -207,7 +207,9 @@ extension ClientSession {
                 return (hash, services.cache.lookup(key, hash: hash, now: now))
             }
             var reply = found
-            if let found, verifies(found, text: statement.query) { reply = nil }
+            if let found, !mayServe(found) || verifies(found, text: statement.query) {
+                reply = nil
+            }
             walk.isBound = true
             walk.boundBy = frame
             walk.boundReply = reply
@@ -256,6 +258,7 @@ extension ClientSession {
             walk.boundReply = nil
             walk.hits += 1
             walk.transaction.answeredFromMemory()
+            noteHit(reply)
             answerScratch.append(.body(reply))
         case FrontendTag.close:
             guard let kind = body.readInteger(as: UInt8.self), let name = body.readObjectName(),

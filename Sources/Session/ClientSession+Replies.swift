@@ -138,7 +138,15 @@ extension ClientSession: UpstreamLinkDelegate {
             ? sharesLinks
             : ledger.absorbsCurrent && (tag != BackendTag.parameterStatus || isReplayingSilently)
         captureOfPiece = nil
+        if tag == BackendTag.parameterStatus, services.right.isFollowing {
+            mirroring.holdsStatus = !absorbsPiece
+            absorbsPiece = true
+        }
         if tag == BackendTag.readyForQuery {
+            if mirroring.tellsPosition, !absorbsPiece {
+                mirroring.holdsReady = true
+                absorbsPiece = true
+            }
             // The ledger is told when it is whole: a link that is lost in the middle of it leaves
             // its segment outstanding.
             pieceMeaning = .part
@@ -255,7 +263,16 @@ extension ClientSession: UpstreamLinkDelegate {
         _ piece: BackendMessageScanner.Piece, in chunk: ByteBuffer
     ) throws(PostgresError) {
         if piece.tag == BackendTag.readyForQuery {
-            try readyForQueryEnded(scanner.body(of: piece, in: chunk))
+            let body = scanner.body(of: piece, in: chunk)
+            try readyForQueryEnded(body)
+            if mirroring.holdsReady, !isClosed {
+                mirroring.holdsReady = false
+                if let byte = body?.getInteger(at: body?.readerIndex ?? 0, as: UInt8.self),
+                    let status = TransactionStatus(rawValue: byte)
+                {
+                    writeReady(status)
+                }
+            }
             return
         }
         switch pieceMeaning {
@@ -267,8 +284,8 @@ extension ClientSession: UpstreamLinkDelegate {
             statementCompleted(
                 tag: scanner.body(of: piece, in: chunk)?.readableBytesView, capture)
         case .asynchronous:
-            if piece.tag == BackendTag.parameterStatus, !isReplayingSilently {
-                parameterReported(piece, in: chunk)
+            if piece.tag == BackendTag.parameterStatus {
+                parameterEnded(scanner.body(of: piece, in: chunk))
             } else if piece.tag == BackendTag.notificationResponse, sharesLinks {
                 try passOnNotification(scanner.body(of: piece, in: chunk))
             }
@@ -327,8 +344,22 @@ extension ClientSession: UpstreamLinkDelegate {
         }
     }
 
-    private func parameterReported(_ piece: BackendMessageScanner.Piece, in chunk: ByteBuffer) {
-        guard var body = scanner.body(of: piece, in: chunk), let name = body.readName(),
+    /// A ParameterStatus is whole. One that was held back is passed on, unless it is for the proxy.
+    private func parameterEnded(_ body: ByteBuffer?) {
+        if let isPassedOn = mirroring.holdsStatus {
+            mirroring.holdsStatus = nil
+            guard let body, !takePosition(body) else { return }
+            if isPassedOn {
+                output.buffer.writeInteger(BackendTag.parameterStatus)
+                output.buffer.writeInteger(Int32(4 + body.readableBytes))
+                output.buffer.writeImmutableBuffer(body)
+            }
+        }
+        if !isReplayingSilently { parameterReported(body) }
+    }
+
+    private func parameterReported(_ body: ByteBuffer?) {
+        guard var body, let name = body.readName(),
             let value = body.readName()
         else { return }
         settings.reported(name, value)

@@ -74,6 +74,7 @@ extension ClientSession {
             writes, database: database, catalogVersion: catalogVersion)
         guard let window else { return }
         windows.add(window, of: segment)
+        holdBack(untilKnown: window.registered.logIndex)
         windows.noteNewest(writes, catalogVersion: catalogVersion, in: segment)
     }
 
@@ -263,14 +264,16 @@ extension ClientSession {
         }
         if upstreamOutbox.readableBytes > Self.outboxLimit {
             flushUpstream()
-            if !linkIsReady, wait == nil { _ = suspend(.upstream, holding: heldFrame) }
+            if !linkIsReady || mirroring.isAwaiting, wait == nil { _ = suspend(.upstream, holding: heldFrame) }
         }
     }
 
     /// Hands what is gathered to the link once that is ready: only then is it certain with which
     /// settings the server will read it.
     func flushUpstream() {
-        guard upstreamOutbox.readableBytes > 0, linkIsReady, pendingReplay == nil else { return }
+        guard upstreamOutbox.readableBytes > 0, linkIsReady, pendingReplay == nil,
+            !waitsForFollowers()
+        else { return }
         let bytes = upstreamOutbox
         upstreamOutbox = ByteBuffer()
         link?.send(bytes)

@@ -57,12 +57,13 @@ extension ClientSession {
         let reply = keyScratch.withUnsafeReadableBytes { key in
             services.cache.lookup(key, hash: ReplyCache.hash(key), now: start)
         }
-        guard let reply, reply.rowDescription != nil,
+        guard let reply, reply.rowDescription != nil, mayServe(reply),
             !verifies(reply, text: String(decoding: query, as: UTF8.self))
         else { return false }
         output.append(reply.rowDescriptionAndBody)
         transaction.answeredFromMemory()
-        output.buffer.writeReadyForQuery(transaction.visibleStatus)
+        noteHit(reply)
+        writeReady(transaction.visibleStatus)
         dropUnnamed()
         serverKeepsUnnamed = true
         hasWaitedForFlight = false
@@ -89,7 +90,7 @@ extension ClientSession {
         output.buffer.writeCommandComplete(tag)
         dropUnnamed()
         serverKeepsUnnamed = true
-        output.buffer.writeReadyForQuery(transaction.visibleStatus)
+        writeReady(transaction.visibleStatus)
         return true
     }
 

@@ -56,6 +56,9 @@ final class ClientSession {
     var isReadingPaused = false
     var isProcessing = false
 
+    /// What other nodes have to do with it.
+    var mirroring = SessionMirroring()
+
     // What the client has made.
     var statements: [String: PreparedStatement] = [:]
     var portals: [String: BoundPortal] = [:]
@@ -360,7 +363,7 @@ final class ClientSession {
         switch frame.tag {
         case FrontendTag.sync:
             skipsToSync = false
-            output.buffer.writeReadyForQuery(transaction.visibleStatus)
+            writeReady(transaction.visibleStatus)
         case FrontendTag.terminate: terminateReceived()
         default: break
         }

@@ -12,6 +12,7 @@ import Upstream
 final class ReplicationSession {
     private let services: SessionServices
     private let output: ClientOutput
+    private let eventLoop: any EventLoop
     private let database: String
     private let runsSQL: Bool
     private let linkKey: BackendKey?
@@ -25,6 +26,10 @@ final class ReplicationSession {
     /// open until the connection ends.
     private var isDoubtful = false
     private var isClosed = false
+    /// Read, and not sent: windows over it are not known to all followers yet.
+    private var held: [ByteBuffer] = []
+    private var awaitedRecord: UInt64 = 0
+    private var isAwaiting = false
 
     /// More statements than this must not wait for their answers: no client sends even two.
     private static let owedLimit = 1024
@@ -32,8 +37,9 @@ final class ReplicationSession {
     /// `link` must be ready and made for the replication that `startup` asks for.
     init(
         services: SessionServices, startup: SessionStartup, greeting: UpstreamGreeting,
-        link: any UpstreamLink, output: ClientOutput
+        link: any UpstreamLink, eventLoop: any EventLoop, output: ClientOutput
     ) {
+        self.eventLoop = eventLoop
         self.services = services
         self.output = output
         self.link = link
@@ -52,7 +58,34 @@ final class ReplicationSession {
             fail(error)
             return
         }
-        link?.send(bytes)
+        held.append(bytes)
+        sendHeld()
+    }
+
+    /// Sends what has come, once every follower knows of the windows over it.
+    private func sendHeld() {
+        guard !isAwaiting, !held.isEmpty, !isClosed else { return }
+        if let followers = services.cells.log?.followers,
+            !followers.isKnown(awaitedRecord, now: MonotonicClock.now)
+        {
+            isAwaiting = true
+            output.setReading(false)
+            let session = NIOLoopBound(self, eventLoop: eventLoop)
+            let eventLoop = eventLoop
+            followers.whenKnown(awaitedRecord, now: MonotonicClock.now) {
+                eventLoop.execute { session.value.followersKnow() }
+            }
+            return
+        }
+        for bytes in held { link?.send(bytes) }
+        held = []
+    }
+
+    private func followersKnow() {
+        isAwaiting = false
+        guard !isClosed else { return }
+        output.setReading(true)
+        sendHeld()
     }
 
     /// Opens a window for each statement that ends in `bytes`: before that the server runs nothing
@@ -85,9 +118,10 @@ final class ReplicationSession {
             owed.append(nil)
             return
         }
-        owed.append(
-            try services.coordinator.open(
-                .everythingAndCatalog, database: database, catalogVersion: 0))
+        let window = try services.coordinator.open(
+            .everythingAndCatalog, database: database, catalogVersion: 0)
+        owed.append(window)
+        if let window { awaitedRecord = max(awaitedRecord, window.registered.logIndex) }
     }
 
     func outputWritabilityChanged() {

@@ -14,9 +14,11 @@ package final class SessionServices: Sendable {
     let commitWatch: CommitWatch?
     let cache: ReplyCache
     let cells: CellTable
+    /// Whether this node may answer from memory. Asked for every answer.
+    package let right: ServingRight
     let flights: FlightTable
-    let coordinator: WriteCoordinator
-    let identities: SessionIdentityTable
+    package let coordinator: WriteCoordinator
+    package let identities: SessionIdentityTable
     let greetings: GreetingTable
     let cancellations: CancellationRegistry
     /// TLS for clients; off until something is offered.
@@ -40,8 +42,10 @@ package final class SessionServices: Sendable {
 
     package init(
         upstream: any Upstream, cache: ReplyCache, cells: CellTable, options: SessionOptions,
-        metrics: ProxyMetrics, logger: Logger, authenticator: ClientAuthenticator = .init()
+        metrics: ProxyMetrics, logger: Logger, authenticator: ClientAuthenticator = .init(),
+        right: ServingRight = ServingRight()
     ) {
+        self.right = right
         self.authenticator = authenticator
         self.upstream = upstream
         commitWatch = upstream.commitWatch
@@ -51,7 +55,7 @@ package final class SessionServices: Sendable {
         self.logger = logger
         flights = FlightTable()
         coordinator = WriteCoordinator(
-            cells: cells, metrics: metrics, upstream: upstream, logger: logger)
+            cells: cells, metrics: metrics, upstream: upstream, right: right, logger: logger)
         identities = SessionIdentityTable()
         greetings = GreetingTable(cells: cells)
         cancellations = CancellationRegistry()

@@ -29,14 +29,17 @@ final class OpenWindow: Sendable {
 /// Thread-safe. What it decides is decided by its `WindowRegistry`; what is added here is the rest
 /// of the world: errors, metrics, the log, the upstream's word on sessions that were lost.
 package final class WriteCoordinator: Sendable {
-    let registry: WindowRegistry
+    package let registry: WindowRegistry
     private let metrics: ProxyMetrics
     private let upstream: any Upstream
+    private let right: ServingRight
     private let logger: Logger
 
     package init(
-        cells: CellTable, metrics: ProxyMetrics, upstream: any Upstream, logger: Logger
+        cells: CellTable, metrics: ProxyMetrics, upstream: any Upstream,
+        right: ServingRight = ServingRight(), logger: Logger
     ) {
+        self.right = right
         registry = WindowRegistry(cells: cells)
         self.metrics = metrics
         self.upstream = upstream
@@ -53,6 +56,9 @@ package final class WriteCoordinator: Sendable {
         _ writeSet: WriteSet, database: String, catalogVersion: UInt64
     ) throws(PostgresError) -> OpenWindow? {
         guard let coverage = writeSet.coverage else { return nil }
+        // The node that is followed opens one, and tells of it. One more here would only keep out
+        // what that stores meanwhile.
+        if right.isFollowing { return nil }
         guard
             let registered = registry.open(
                 coverage, database: database, catalogVersion: catalogVersion)

@@ -77,7 +77,13 @@ extension BypassReason {
             "Another process has just written to the SQLite file; what it changed is being looked at."
         case .standby:
             """
-            The server is a standby: it changes by writes that do not come through Mynah. Use the             primary as upstream.
+            The server is a standby: it changes by writes that do not come through Mynah. Use the \
+            primary as upstream.
+            """
+        case .mirrorBehind:
+            """
+            This node mirrors another one's cache, and has not heard from it for a lease, or not yet \
+            of what this session has seen there. The primary answers.
             """
         }
     }

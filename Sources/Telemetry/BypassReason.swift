@@ -51,4 +51,6 @@ package enum BypassReason: String, CaseIterable, Sendable {
     // The database.
     /// The server is a standby: it changes by writes that do not come through the proxy.
     case standby = "standby"
+    /// The node is a mirror, and not certain enough of what it holds.
+    case mirrorBehind = "mirror_behind"
 }

@@ -6,6 +6,7 @@ extension ProxyMetrics {
         writeCache(to: &text)
         writeUpstream(to: &text)
         writePools(to: &text)
+        if let figures = currentReplicationFigures() { figures.write(to: &text) }
         writeClients(to: &text)
         writeProcess(to: &text)
         return text.text

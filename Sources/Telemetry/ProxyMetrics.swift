@@ -72,6 +72,7 @@ package final class ProxyMetrics: Sendable {
     package let bytesToClients = Counter()
 
     private let bypasses: [Counter]
+    private let replicationFigures = Mutex<(@Sendable () -> ReplicationFigures)?>(nil)
     private let cacheGauges = Mutex<(@Sendable () -> CacheGauges)?>(nil)
 
     package init(version: String) {
@@ -91,6 +92,17 @@ package final class ProxyMetrics: Sendable {
     package func currentPoolFigures() -> [PoolFigures] {
         let source = poolFigures.withLock { $0 }
         return source?() ?? []
+    }
+
+    /// Sets where the figures of replication come from; called at each scrape, on its thread.
+    package func setReplicationFigures(_ source: @escaping @Sendable () -> ReplicationFigures) {
+        replicationFigures.withLock { $0 = source }
+    }
+
+    /// nil where the node neither follows nor is followed.
+    package func currentReplicationFigures() -> ReplicationFigures? {
+        let source = replicationFigures.withLock { $0 }
+        return source?()
     }
 
     /// Counts a statement that was not answered from, or not stored in, the cache.

@@ -16,6 +16,10 @@ package protocol Upstream: Sendable {
     /// state can always be followed.
     var settingsProbe: String? { get }
 
+    /// What a client's startup comes to: who logs in where, if that is not as the client says. What is
+    /// cached, and what is written, is known by these names.
+    func login(for startup: SessionStartup) -> SessionStartup
+
     /// To be told of every client session that begins. Call before anything else for it.
     func noteSession(_ startup: SessionStartup)
 
@@ -69,6 +73,7 @@ package protocol Upstream: Sendable {
 extension Upstream {
     package var commitWatch: CommitWatch? { nil }
     package var pools: LinkPools? { nil }
+    package func login(for startup: SessionStartup) -> SessionStartup { startup }
     package func noteSession(_ startup: SessionStartup) {}
     package func leave(database: String) {}
 

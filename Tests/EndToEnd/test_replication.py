@@ -1,243 +1,104 @@
-"""Replication connections go through untouched: PostgreSQL's own tools, and psycopg2's."""
+"""Mirrors: nodes that answer from a copy of another one's cache."""
 
-import socket
-import struct
-import subprocess
-import time
-
-import psycopg2
-import psycopg2.extras
 import pytest
 
-import wire
-from caching import warm
-from servers import POSTGRESQL_BIN, PostgresServer, wait_until, with_flights
-from wire import RawSession
-
-READ = "SELECT count(*) FROM airlines"
-
-
-@pytest.fixture(scope="module")
-def primary():
-    """A server whose WAL belongs to these tests."""
-    yield from with_flights(
-        PostgresServer({"max_replication_slots": "10", "max_wal_senders": "10"}),
-        "CREATE TABLE airlines (carrier text); INSERT INTO airlines VALUES ('UA')",
-    )
+from nodes import Node, Nodes
+from servers import wait_until
 
 
 @pytest.fixture
-def mynah(own_mynah, primary):
-    server = own_mynah(primary.url()).start()
-    with RawSession.connect(server.port) as client:
-        warm(server, lambda: client.value(READ))
-    yield server
-    assert server.process.poll() is None
+def nodes(postgres):
+    """Makes a primary with replicas; they end with the test."""
+    made = []
+
+    def make(replicas: int = 1, upstream: str | None = None, **options) -> Nodes:
+        nodes = Nodes(upstream or postgres.url(), replicas, **options)
+        made.append(nodes)
+        return nodes.start()
+
+    yield make
+    for nodes in made:
+        nodes.remove()
 
 
-def program(name: str, port: int, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [str(POSTGRESQL_BIN / name), "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", *arguments],
-        capture_output=True, text=True, timeout=timeout,
-    )
+def test_a_replica_answers_what_its_primary_has_stored(nodes, session, table):
+    cluster = nodes()
+    primary, replica = session(cluster.primary), session(cluster.replicas[0])
+    primary.run(f"CREATE TABLE {table} (id int PRIMARY KEY, v int); INSERT INTO {table} VALUES (1, 7)")
+    sql = f"SELECT v FROM {table} WHERE id = 1"
+    wait_until(lambda: stored(cluster.primary, primary, sql), "the primary has it", 20)
+    wait_until(lambda: is_hit(cluster.replicas[0], replica, sql, b"7"), "the replica has it", 20)
 
 
-def replication(port: int, kind: str = "database") -> RawSession:
-    return RawSession.connect(port, replication=kind)
+def test_what_was_in_memory_before_is_taken_over(nodes, session, table, postgres):
+    cluster = nodes(replicas=0)
+    primary = session(cluster.primary)
+    primary.run(f"CREATE TABLE {table} (id int PRIMARY KEY); INSERT INTO {table} VALUES (1), (2)")
+    statements = [f"SELECT id, {n} FROM {table} WHERE id = {1 + n % 2}" for n in range(300)]
+    for sql in statements * 2:
+        primary.run(sql)
+    late = Node(postgres.url(), follow=cluster.primary.mirror_port)
+    cluster.all.append(late)
+    late.start().wait_for_lease()
+    wait_until(lambda: late.figure("entries_total") >= 300, "all entries have come", 20)
+    replica = session(late)
+    with late.counting() as delta:
+        for n, sql in enumerate(statements):
+            assert replica.value(sql) == str(1 + n % 2).encode()
+    assert delta.hits == 300 and delta.upstream == 0
 
 
-@pytest.mark.parametrize("kind", ["true", "on", "1", "database", "off", "fal"])
-def test_what_a_replication_connection_is_told_is_what_it_is_told_directly(primary, mynah, kind):
-    answers = []
-    for server in (primary, mynah):
-        with replication(server.port, kind) as client:
-            answers.append([
-                [(tag, wire.error_fields(body).get("C") if tag == b"E" else len(body) if tag == b"D" else body)
-                 for tag, body in client.exchange(request) if tag != b"S"]
-                for request in (
-                    wire.query("IDENTIFY_SYSTEM"), wire.query("SHOW wal_level"), wire.query("SELECT 1"),
-                    wire.extended("SELECT 1"), wire.query("START_REPLICATION SLOT nothing LOGICAL 0/0"),
-                    wire.query("BASE_BACKUP nonsense"), wire.query("IDENTIFY_SYSTEM; SELECT 1"),
-                    wire.query(""),
-                )
-            ])
-    assert answers[1] == answers[0]
+def test_a_write_through_any_node_is_seen_at_once_by_who_made_it(nodes, session, table):
+    cluster = nodes(replicas=2)
+    sessions = [session(node) for node in cluster.all]
+    sessions[0].run(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
+    sessions[0].run(f"INSERT INTO {table} VALUES (1, 0)")
+    sql = f"SELECT v FROM {table} WHERE id = 1"
+    for number in range(1, 100):
+        writer = sessions[number % 3]
+        writer.run(f"UPDATE {table} SET v = {number} WHERE id = 1")
+        for _ in range(3):
+            assert writer.value(sql) == str(number).encode()
+    assert all(node.metrics().total("mynah_cache_hits_total") > 20 for node in cluster.all)
 
 
-def test_a_replication_parameter_that_means_nothing_is_refused_as_directly(primary, mynah):
-    answers = []
-    for server in (primary, mynah):
-        client = RawSession(server.port)
-        client.send(wire.startup({"user": "postgres", "database": "flights", "replication": "perhaps"}))
-        fields = wire.error_fields(client.until_end()[-1][1])
-        answers.append([fields[name] for name in "SCMH"])
-        client.close()
-    assert answers[1] == answers[0]
+def test_synchronous_replicas_never_answer_what_was_overwritten(nodes, session, table):
+    cluster = nodes(replicas=2, replication={"mode": "sync"})
+    sessions = [session(node) for node in cluster.all]
+    sessions[0].run(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
+    sessions[0].run(f"INSERT INTO {table} VALUES (1, 0)")
+    sql = f"SELECT v FROM {table} WHERE id = 1"
+    for number in range(1, 100):
+        sessions[number % 3].run(f"UPDATE {table} SET v = {number} WHERE id = 1")
+        for reader in sessions * 2:
+            assert reader.value(sql) == str(number).encode()
+    assert all(node.metrics().total("mynah_cache_hits_total") > 20 for node in cluster.all)
 
 
-def test_before_sqlite_it_is_refused(cached_sqlite):
-    client = RawSession(cached_sqlite.port)
-    client.send(wire.startup({"user": "postgres", "database": "flights", "replication": "true"}))
-    replies = client.until_end()
-    assert wire.tags(replies) == "E" and wire.sqlstate(replies) == "0A000"
-    client.close()
+def test_a_replica_may_be_followed(nodes, session, table, postgres):
+    cluster = nodes(replicas=1, replication={"mode": "sync"})
+    far = Node(
+        postgres.url(), follow=cluster.replicas[0].mirror_port, replication={"mode": "sync"})
+    cluster.all.append(far)
+    far.start().wait_for_lease()
+    sessions = [session(node) for node in cluster.all]
+    sessions[2].run(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
+    sessions[2].run(f"INSERT INTO {table} VALUES (1, 0)")
+    sql = f"SELECT v FROM {table} WHERE id = 1"
+    for number in range(1, 60):
+        sessions[number % 3].run(f"UPDATE {table} SET v = {number} WHERE id = 1")
+        for reader in sessions * 2:
+            assert reader.value(sql) == str(number).encode()
+    assert far.metrics().total("mynah_cache_hits_total") > 20
 
 
-def test_a_base_backup_is_whole(primary, mynah, tmp_path):
-    result = program("pg_basebackup", mynah.port, "-D", str(tmp_path / "backup"), "-X", "stream", "-c", "fast")
-    assert result.returncode == 0, result.stderr
-    verified = subprocess.run(
-        [str(POSTGRESQL_BIN / "pg_verifybackup"), str(tmp_path / "backup")], capture_output=True, text=True
-    )
-    assert verified.returncode == 0, verified.stderr
+def stored(node, session, sql) -> bool:
+    with node.counting() as delta:
+        session.run(sql)
+    return delta.hits == 1
 
 
-def test_wal_is_received_as_it_is_written(primary, mynah, tmp_path):
-    result = program("pg_receivewal", mynah.port, "--create-slot", "--slot", "received", "-D", str(tmp_path))
-    assert result.returncode == 0, result.stderr
-    received = []
-    with subprocess.Popen(
-        [str(POSTGRESQL_BIN / "pg_receivewal"), "-h", "127.0.0.1", "-p", str(mynah.port), "-U", "postgres",
-         "--slot", "received", "-D", str(tmp_path), "--no-loop", "--synchronous"],
-    ) as receiver:
-        try:
-            wait_until(
-                lambda: primary.run("SELECT 1 FROM pg_replication_slots WHERE active"), "it receives"
-            )
-            for _ in range(2):
-                primary.run("DROP TABLE IF EXISTS filler")
-                primary.run("CREATE TABLE filler AS SELECT n FROM generate_series(1, 100000) n")
-                primary.run("SELECT pg_switch_wal()")
-            received = wait_until(
-                lambda: [file for file in tmp_path.iterdir() if file.suffix != ".partial"], "a whole file"
-            )
-        finally:
-            receiver.terminate()
-            receiver.wait(20)
-    for file in received:
-        assert file.read_bytes() == (primary.data / "pg_wal" / file.name).read_bytes()
-    wait_until(
-        lambda: primary.run("SELECT 1 FROM pg_replication_slots WHERE NOT active"), "the slot is free"
-    )
-    program("pg_receivewal", mynah.port, "--drop-slot", "--slot", "received")
-    assert primary.run("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'received'") == [(0,)]
-
-
-def test_decoded_changes_arrive_and_reads_are_still_answered_from_memory(primary, mynah, tmp_path):
-    output = tmp_path / "changes"
-    result = program("pg_recvlogical", mynah.port, "-d", "flights", "--slot", "decoded", "--create-slot")
-    assert result.returncode == 0, result.stderr
-    with subprocess.Popen(
-        [str(POSTGRESQL_BIN / "pg_recvlogical"), "-h", "127.0.0.1", "-p", str(mynah.port), "-U",
-         "postgres", "-d", "flights", "--slot", "decoded", "--start", "-f", str(output), "-F", "0",
-         "--status-interval", "1"],
-    ) as receiver:
-        try:
-            with RawSession.connect(mynah.port) as client:
-                client.run("CREATE TABLE IF NOT EXISTS written (id int)")
-                client.run("INSERT INTO written SELECT generate_series(1, 100)")
-                wait_until(
-                    lambda: output.exists() and output.read_text().count("INSERT: id") == 100,
-                    "the changes arrive",
-                )
-                # The stream is open, and covers nothing.
-                assert mynah.metrics().total("mynah_write_windows_open") == 0
-                warm(mynah, lambda: client.value(READ))
-                with mynah.counting() as delta:
-                    assert client.value(READ) == b"1"
-                assert delta.hits == 1
-        finally:
-            receiver.terminate()
-            receiver.wait(20)
-    wait_until(
-        lambda: primary.run("SELECT active FROM pg_replication_slots WHERE slot_name = 'decoded'")
-        == [(False,)], "the server's side has ended",
-    )
-    result = program("pg_recvlogical", mynah.port, "-d", "flights", "--slot", "decoded", "--drop-slot")
-    assert result.returncode == 0, result.stderr
-
-
-def test_sql_of_a_replication_connection_counts_as_a_write(primary, mynah):
-    with RawSession.connect(mynah.port) as reader, replication(mynah.port) as writer:
-        for number in range(3):
-            expected = reader.value(READ)
-            warm(mynah, lambda: reader.value(READ))
-            writer.run(f"INSERT INTO airlines VALUES ('{number}')")
-            assert reader.value(READ) == str(int(expected) + 1).encode()
-        assert mynah.metrics().total("mynah_write_windows_open") == 0
-        writer.run("DELETE FROM airlines WHERE carrier <> 'UA'")
-        # Sent, and the connection lost before the answer.
-        writer.send(wire.query("SELECT pg_sleep(0.3); INSERT INTO airlines VALUES ('late')"))
-        wait_until(
-            lambda: primary.run("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%late%' AND state = 'active'"
-                                " AND pid <> pg_backend_pid()"), "it runs")
-        writer.socket.shutdown(socket.SHUT_RDWR)
-        wait_until(lambda: mynah.metrics().total("mynah_write_windows_open") == 0, "its end is known")
-        assert reader.value(READ) == str(primary.run(READ)[0][0]).encode()
-        primary.run("DELETE FROM airlines WHERE carrier <> 'UA'")
-
-
-def test_psycopg2_streams_with_feedback(primary, mynah):
-    connection = psycopg2.connect(
-        f"host=127.0.0.1 port={mynah.port} user=postgres dbname=flights",
-        connection_factory=psycopg2.extras.LogicalReplicationConnection,
-    )
-    cursor = connection.cursor()
-    cursor.create_replication_slot("fed", output_plugin="test_decoding")
-    cursor.start_replication("fed", decode=True, status_interval=1)
-    with RawSession.connect(mynah.port) as client:
-        client.run("CREATE TABLE IF NOT EXISTS fed (id int)")
-        client.run("INSERT INTO fed SELECT generate_series(1, 20)")
-    seen: list[str] = []
-    deadline = time.monotonic() + 20
-    last = 0
-    while sum("INSERT" in line for line in seen) < 20:
-        assert time.monotonic() < deadline, seen
-        message = cursor.read_message()
-        if message is None:
-            time.sleep(0.01)
-            continue
-        seen.append(message.payload)
-        last = message.data_start
-        message.cursor.send_feedback(write_lsn=last, flush_lsn=last, apply_lsn=last, reply=True)
-    connection.close()
-    wait_until(
-        lambda: primary.run("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                            " WHERE slot_name = 'fed' AND NOT active"), "the slot can be dropped")
-
-
-def test_a_stream_that_is_not_read_costs_bounded_memory_and_loses_nothing(primary, mynah):
-    """Back-pressure: some 60 MB of WAL wait at the server until they are read."""
-    with replication(mynah.port, "true") as client:
-        start = primary.run("SELECT pg_current_wal_lsn()")[0][0]
-        resident = mynah.resident_bytes()
-        client.send(wire.query(f"START_REPLICATION PHYSICAL {start}"))
-        assert client.receive()[0] == b"W"
-        primary.run("CREATE TABLE flood AS SELECT repeat('x', 1000) FROM generate_series(1, 60000)")
-        primary.run("DROP TABLE flood")
-        end = primary.run("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")[0][0]
-        assert mynah.resident_bytes() - resident < 48 << 20
-        position = 0
-        while position < end:
-            tag, body = client.receive()
-            assert tag == b"d"
-            if body[:1] == b"w":
-                begin, = struct.unpack_from("!Q", body, 1)
-                assert position in (0, begin)
-                position = begin + len(body) - 25
-        assert mynah.resident_bytes() - resident < 48 << 20
-        client.send(wire.message(b"c"))
-        replies = client.until_ready()
-        assert [tag for tag, _ in replies if tag != b"d"][:1] == [b"c"]
-
-
-def test_a_lost_server_and_a_shutdown_end_the_stream(primary, own_mynah):
-    mynah = own_mynah(primary.url()).start()
-    client = replication(mynah.port, "true")
-    client.send(wire.query("START_REPLICATION PHYSICAL 0/1000000"))
-    client.receive()
-    primary.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'walsender'")
-    assert wire.sqlstate(client.until_end()) in (None, "57P01", "58P01")
-    client = replication(mynah.port, "database")
-    assert mynah.stop() == 0
-    assert wire.sqlstate(client.until_end()) == "57P01"
+def is_hit(node, session, sql, value) -> bool:
+    with node.counting() as delta:
+        assert session.value(sql) == value
+    return delta.hits == 1

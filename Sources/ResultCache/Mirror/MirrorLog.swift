@@ -29,6 +29,10 @@ package final class MirrorLog: Sendable {
         package var epoch: UInt64
         package var index: UInt64
 
+        /// The startup parameter with which a mirror's connection asks to be told, before each
+        /// ReadyForQuery, how far the log goes; and the name of the ParameterStatus that tells.
+        package static let parameter = "mynah.position"
+
         package init(epoch: UInt64, index: UInt64) {
             self.epoch = epoch
             self.index = index
@@ -120,7 +124,7 @@ extension MirrorLog {
     }
 
     /// An answer has been stored.
-    func stored(_ reply: CachedReply) {
+    package func stored(_ reply: CachedReply) {
         // Whoever begins to read later looks through the cache afterwards.
         guard hasReaders.load(ordering: .sequentiallyConsistent) else { return }
         let wake = state.withLock { state in

@@ -61,6 +61,13 @@ package final class PostgreSQLUpstream: Upstream {
 
     package var pools: LinkPools? { linkPools }
 
+    package func login(for startup: SessionStartup) -> SessionStartup {
+        var login = startup
+        login.user = links.settings.user ?? startup.user
+        login.database = links.settings.database ?? startup.database
+        return login
+    }
+
     /// To be told of every client session before it needs anything of the database.
     package func noteSession(_ startup: SessionStartup) {
         postgreSQLAnalyzer.noteUser(startup.user, database: startup.database)
@@ -92,7 +99,15 @@ package final class PostgreSQLUpstream: Upstream {
         try await postgreSQLAnalyzer.reachable()
     }
 
+    /// Where links lead from now on. Those that there are go when they are given back.
+    package func redirect(to destination: LinkDestination) {
+        links.redirect(to: destination)
+        linkPools.replaceLinks()
+    }
+
     package func waitUntilEnded(_ key: BackendKey?, database: String) async throws {
+        // What is done through another Mynah that one answers for.
+        if links.isRedirected { return }
         try await postgreSQLAnalyzer.waitUntilEnded(key: key?.processID, database: database)
     }
 

@@ -1,5 +1,6 @@
 import NIOCore
 import PostgresWire
+import ResultCache
 
 /// A connection's way from the startup message to its first ReadyForQuery, and through the settings
 /// probe where one is wanted. Pure: messages in, actions out.
@@ -168,6 +169,8 @@ struct LinkStartupStateMachine {
     }
 
     private mutating func addStatus(_ status: ParameterStatusMessage) throws(PostgresError) {
+        // What another Mynah tells of its log is none of the client's business.
+        guard status.name != MirrorLog.Position.parameter else { return }
         guard greeting.parameterStatuses.count < Self.maximumStatuses else { throw Self.unexpected }
         greeting.parameterStatuses.append(.init(name: status.name, value: status.value))
     }

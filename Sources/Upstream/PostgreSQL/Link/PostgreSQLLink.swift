@@ -99,6 +99,11 @@ package final class PostgreSQLLink: UpstreamLink {
         isolated.execute { self.connect() }
     }
 
+    /// In place of `start`, where it is known that there is nothing to connect to.
+    func start(failingWith error: PostgresError) {
+        eventLoop.assumeIsolated().execute { self.fail(error) }
+    }
+
     // MARK: UpstreamLink
 
     package func send(_ messages: ByteBuffer) {

@@ -1,11 +1,14 @@
 import NIOCore
 import PostgresWire
+import ResultCache
+import Synchronization
 
 /// Makes links to one PostgreSQL upstream.
 package struct PostgreSQLLinkFactory: Sendable {
     package let settings: PostgreSQLUpstreamSettings
     private let tls: LinkTLS
     private let servers: KnownServers
+    private let redirection = Redirection()
     private let credentials: ClientCredentials?
 
     /// `onServerChanged` is called, on any event loop, when a link to a database has reached
@@ -40,11 +43,56 @@ package struct PostgreSQLLinkFactory: Sendable {
         probeSettings: Bool
     ) -> PostgreSQLLink {
         eventLoop.assertInEventLoop()
+        var settings = settings
+        var servers = servers
+        let redirected = redirection.target.withLock { $0 }
+        if let redirected, case .primary(let address) = redirected.destination {
+            settings.hosts = [address]
+            settings.target = .any
+            settings.parameters.append(
+                .init(name: MirrorLog.Position.parameter, value: "on"))
+            servers = redirected.servers
+        }
         let link = PostgreSQLLink(
             settings: settings, tls: tls, servers: servers, startup: startup,
             eventLoop: eventLoop, delegate: delegate, probesSettings: probeSettings,
             credentials: credentials?.of(startup.user))
-        link.start()
+        if redirected?.destination == .unknownPrimary {
+            link.start(failingWith: Self.unknownPrimary)
+        } else {
+            link.start()
+        }
         return link
     }
+
+    /// Where links lead from now on.
+    package func redirect(to destination: LinkDestination) {
+        redirection.target.withLock { target in
+            guard target?.destination != destination else { return }
+            // Another Mynah is not the server: nothing follows from where links to it lead.
+            target =
+                destination == .server
+                ? nil : (destination, KnownServers(isExclusive: false, onServerChanged: { _ in }))
+        }
+    }
+
+    package var isRedirected: Bool { redirection.target.withLock { $0 != nil } }
+
+    private static let unknownPrimary = PostgresError(
+        "57P03", "this node follows another one, which it has not reached yet", severity: .fatal,
+        hint: "Its log says why. Connect to the node that leads, or try again in a moment.")
+
+    private final class Redirection: Sendable {
+        let target = Mutex<(destination: LinkDestination, servers: KnownServers)?>(nil)
+    }
+}
+
+/// Where the links of a node lead.
+package enum LinkDestination: Hashable, Sendable {
+    /// To the database server.
+    case server
+    /// To another Mynah, whose clients connect there.
+    case primary(PostgreSQLAddress)
+    /// To another Mynah, once it is known where that is.
+    case unknownPrimary
 }

@@ -37,6 +37,8 @@ final class LinkPool: Sendable {
         var isClosed = false
         /// What is given back before this moment is not kept.
         var leavesUntil: UInt64 = 0
+        /// What was begun before this moment is not kept.
+        var keepsFrom: UInt64 = 0
     }
 
     private let state: Mutex<State>
@@ -160,7 +162,8 @@ final class LinkPool: Sendable {
             if let key = greeting.backendKey { state.connected[key.processID] = link }
             return (
                 Self.number(of: greeting, in: &state),
-                state.links.connected(link, now: now()), state.isClosed
+                state.links.connected(link, now: now()),
+                state.isClosed || link.bornAt < state.keepsFrom
             )
         }
         note(number)
@@ -209,7 +212,8 @@ final class LinkPool: Sendable {
             let lifetime = state.settings.maximumLifetime
             let isOld = lifetime.map { now >= link.bornAt &+ $0 } ?? false
             let answer = state.links.returned(
-                link, isWorn: isOld || state.isClosed || now < state.leavesUntil, now: now)
+                link, isWorn: isOld || state.isClosed || now < state.leavesUntil
+                    || link.bornAt < state.keepsFrom, now: now)
             return (answer, state.links.demandToConnect())
         }
         perform(answer)
@@ -329,6 +333,12 @@ final class LinkPool: Sendable {
 
     func leave() {
         state.withLock { $0.leavesUntil = now() + Self.leaveTime }
+        closeIdle()
+    }
+
+    /// What there is now goes: at once, or when it is given back.
+    func replaceLinks() {
+        state.withLock { $0.keepsFrom = now() }
         closeIdle()
     }
 

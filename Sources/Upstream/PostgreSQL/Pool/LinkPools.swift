@@ -117,6 +117,11 @@ package final class LinkPools: Sendable {
         for pool in pools { pool.leave() }
     }
 
+    /// Closes what nobody has, and what somebody has when it is given back.
+    func replaceLinks() {
+        for pool in state.withLock({ Array($0.pools.values) }) { pool.replaceLinks() }
+    }
+
     /// What the client that uses, or used last, the connection of server process `processID` in
     /// `database` was told as its own process id; nil where the connection is no pool's.
     package func clientProcessID(onConnection processID: Int32, database: String) -> Int32? {

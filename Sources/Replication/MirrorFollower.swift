@@ -1,0 +1,154 @@
+import Logging
+import NIOCore
+import NIOPosix
+import NIOSSL
+import ResultCache
+import ServiceLifecycle
+import Synchronization
+import Telemetry
+
+/// Follows another node: connects to its mirror port, again and again, and makes this node's cache a
+/// mirror of that one's.
+package final class MirrorFollower: Service {
+    private let settings: ReplicationSettings
+    private let host: String
+    private let port: Int
+    private let node: NodeID
+    private let source: MirrorSource
+    private let registry: WindowRegistry
+    private let group: any EventLoopGroup
+    private let logger: Logger
+    private let figures = FollowerFigures()
+    private let onPrimary: @Sendable (_ host: String, _ port: Int) -> Void
+
+    private static let shortestPause = Duration.milliseconds(50)
+    private static let longestPause = Duration.seconds(2)
+
+    /// - Parameters:
+    ///   - host, port: the mirror port of the node to follow.
+    ///   - source: its right to serve must have been limited already, and its log be that of a
+    ///     follower.
+    ///   - onPrimary: told where the clients of the node that leads connect, whenever that is heard.
+    package init(
+        settings: ReplicationSettings, host: String, port: Int, source: MirrorSource,
+        registry: WindowRegistry, identity: NodeIdentity, group: any EventLoopGroup,
+        logger: Logger, onPrimary: @escaping @Sendable (_ host: String, _ port: Int) -> Void
+    ) {
+        self.settings = settings
+        self.host = host
+        self.port = port
+        self.source = source
+        self.registry = registry
+        node = identity.id
+        self.group = group
+        self.logger = logger
+        self.onPrimary = onPrimary
+    }
+
+    /// Whether something has been heard of the node that is followed since the last connection
+    /// began, so that there is something to mirror.
+    package var isSynchronised: Bool { figures.isFollowing.load(ordering: .relaxed) }
+
+    package func run() async throws {
+        try? await cancelWhenGracefulShutdown { [self] in
+            let eventLoop = group.next()
+            let applier = NIOLoopBoundBox.makeBoxSendingValue(
+                MirrorApplier(source: source, registry: registry, lease: settings.lease),
+                eventLoop: eventLoop)
+            var pause = Self.shortestPause
+            var lastReason: String?
+            while !Task.isCancelled {
+                let reason = await follow(applier, on: eventLoop) { pause = Self.shortestPause }
+                if reason != lastReason {
+                    logger.warning(
+                        "not following",
+                        metadata: ["primary": "\(host):\(port)", "reason": "\(reason)"])
+                    lastReason = reason
+                }
+                try await Task.sleep(for: pause)
+                pause = min(pause * 2, Self.longestPause)
+            }
+        }
+    }
+
+    /// Follows over one connection until that ends. Returns why it did.
+    private func follow(
+        _ applier: NIOLoopBoundBox<MirrorApplier>, on eventLoop: any EventLoop,
+        whenWelcome: () -> Void
+    ) async -> String {
+        figures.isFollowing.store(false, ordering: .relaxed)
+        let channel: any Channel
+        let handler: NIOLoopBound<PrimaryHandler>
+        do {
+            (channel, handler) = try await connect(applier, on: eventLoop)
+        } catch {
+            return "cannot connect: \(Self.text(of: error))"
+        }
+        try? await withTaskCancellationHandler {
+            try await channel.closeFuture.get()
+        } onCancel: {
+            channel.close(promise: nil)
+        }
+        if figures.isFollowing.exchange(false, ordering: .relaxed) { whenWelcome() }
+        return (try? await eventLoop.submit { handler.value.reason ?? "the connection has ended" }.get())
+            ?? "the connection has ended"
+    }
+
+    private func connect(
+        _ applier: NIOLoopBoundBox<MirrorApplier>, on eventLoop: any EventLoop
+    ) async throws -> (any Channel, NIOLoopBound<PrimaryHandler>) {
+        let made = try await ClientBootstrap(group: eventLoop)
+            .connectTimeout(.seconds(5))
+            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .connect(host: host, port: port) { [self] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    if let tls = settings.tls {
+                        try channel.pipeline.syncOperations.addHandler(
+                            NIOSSLClientHandler(context: tls.client, serverHostname: nil))
+                    }
+                    let handler = PrimaryHandler(
+                        settings: settings, node: node, applier: applier.value,
+                        followers: source.log.followers, figures: figures, logger: logger
+                    ) { [self] (welcome: MirrorWelcome) in
+                        figures.isFollowing.store(true, ordering: .relaxed)
+                        onPrimary(
+                            welcome.clientHost.isEmpty ? host : welcome.clientHost,
+                            Int(welcome.clientPort))
+                    }
+                    try channel.pipeline.syncOperations.addHandler(handler)
+                    return (channel, NIOLoopBound(handler, eventLoop: channel.eventLoop))
+                }
+            }
+        return made
+    }
+
+    private static func text(of error: any Error) -> String {
+        if let error = error as? NIOConnectionError {
+            return error.connectionErrors.first.map { "\($0.error)" } ?? "no address"
+        }
+        return "\(error)"
+    }
+
+    package var currentFigures: ReplicationFigures.Following {
+        let now = NIODeadline.now().uptimeNanoseconds
+        let proof = figures.lastProof.load(ordering: .relaxed)
+        return .init(
+            isConnected: isSynchronised, hasLease: source.right.deadline > now,
+            lag: proof == 0 ? nil : Double(now &- min(now, proof)) / 1e9,
+            receivedBytes: figures.bytesReceived.load(ordering: .relaxed),
+            records: figures.records.load(ordering: .relaxed),
+            entries: figures.entries.load(ordering: .relaxed),
+            resyncs: figures.resyncs.load(ordering: .relaxed))
+    }
+}
+
+/// What a follower counts. Thread-safe.
+final class FollowerFigures: Sendable {
+    let isFollowing = Atomic(false)
+    /// Nanoseconds of the monotonic clock; 0: none.
+    let lastProof = Atomic<UInt64>(0)
+    let bytesReceived = Atomic<UInt64>(0)
+    let records = Atomic<UInt64>(0)
+    let entries = Atomic<UInt64>(0)
+    let resyncs = Atomic<UInt64>(0)
+}

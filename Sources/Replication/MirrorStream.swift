@@ -1,0 +1,190 @@
+import NIOCore
+import ResultCache
+
+/// What one follower is sent, in order: the windows that are open, then records as they come, and in
+/// between what has been in the cache before. Confined to one event loop.
+struct MirrorStream {
+    private let source: MirrorSource
+    private var reader: MirrorLog.Reader
+    private let wake: @Sendable () -> Void
+    /// How many names of cells have been sent.
+    private var namedCells = 0
+    private var namedIdentities: Set<UInt64> = []
+    private var shard = 0
+    /// Of the shard before `shard`, the most valuable last.
+    private var candidates: [CachedReply] = []
+    private var hasBegun = false
+    private var hasSentEntries = false
+    /// Heartbeats that are answered when the stream has come to a place.
+    private var questions: [(number: UInt64, index: UInt64, age: UInt64)] = []
+    private(set) var entriesSent: UInt64 = 0
+    private(set) var recordsSent: UInt64 = 0
+    /// How often the follower had to begin anew because it was too slow.
+    private(set) var gaps: UInt64 = 0
+    /// The log is another one now: there is nothing more to come.
+    private(set) var isOver = false
+
+    private static let recordsAtOnce = 128 << 10
+    private static let entriesAtOnce = 32
+    private static let maximumQuestions = 64
+
+    init(_ source: MirrorSource, wake: @escaping @Sendable () -> Void) {
+        self.source = source
+        self.wake = wake
+        reader = source.log.reader(wake)
+    }
+
+    /// To be called once, when nobody reads it any more.
+    func end() { source.log.end(reader) }
+
+    /// The place that it has come to.
+    var position: MirrorLog.Position { reader.position }
+
+    /// A heartbeat has come, and `grant` gives a lease for its answer: at an instant at which nothing
+    /// is appended. `now` is nanoseconds of the monotonic clock.
+    mutating func asked(_ number: UInt64, now: UInt64, lease: UInt64, grant: () -> Void) {
+        guard questions.count < Self.maximumQuestions else { return }
+        source.notice()
+        var age: UInt64 = 0
+        if source.right.isFollowing {
+            // What this node knows is itself as old as its own last proof.
+            let deadline = source.right.deadline
+            guard deadline > now, deadline <= now + lease else { return }
+            age = lease - (deadline - now)
+        }
+        let position = source.log.atInstant { position in
+            grant()
+            return position
+        }
+        guard position.epoch == reader.position.epoch else { return }
+        questions.append((number, position.index, age))
+    }
+
+    /// The next messages; nil where there is nothing to send now. `now` is nanoseconds of the
+    /// monotonic clock.
+    mutating func next(now: UInt64) -> ByteBuffer? {
+        guard !isOver else { return nil }
+        var payload = ByteBuffer()
+        if !hasBegun { begin(&payload) }
+        var goesOn = true
+        while goesOn, payload.readableBytes == 0 {
+            goesOn = step(now: now, &payload)
+        }
+        // Whoever asks while nothing else happens.
+        if payload.readableBytes == 0 { answer(to: &payload) }
+        return payload.readableBytes > 0 ? payload : nil
+    }
+
+    /// Takes what comes next from the log, and from the cache. Returns whether there may be more.
+    private mutating func step(now: UInt64, _ payload: inout ByteBuffer) -> Bool {
+        if candidates.isEmpty, !hasSentEntries { lookForEntries() }
+        let offered = Array(candidates.suffix(Self.entriesAtOnce))
+        switch source.log.next(&reader, limit: Self.recordsAtOnce, candidates: offered) {
+        case .gap:
+            restart(&payload)
+            return false
+        case .records(let records, let current, let isWhole):
+            var messages = ByteBuffer()
+            for record in records { write(record, now: now, to: &messages, naming: &payload) }
+            recordsSent += UInt64(records.count)
+            if isWhole, !offered.isEmpty {
+                candidates.removeLast(offered.count)
+                for reply in current.reversed() {
+                    guard let record = ReplyRecord(reply, cells: source.cells, now: now),
+                        name(record.identities, in: &payload)
+                    else { continue }
+                    MirrorMessage.entry(record).write(to: &messages)
+                    entriesSent += 1
+                }
+            }
+            if isWhole, candidates.isEmpty, shard == source.cache.shardCount, !hasSentEntries {
+                hasSentEntries = true
+                MirrorMessage.entriesEnd.write(to: &messages)
+            }
+            answer(to: &messages)
+            nameCells(in: &payload)
+            payload.writeImmutableBuffer(messages)
+            return !isWhole || !hasSentEntries
+        }
+    }
+
+    private mutating func restart(_ payload: inout ByteBuffer) {
+        gaps += 1
+        let epoch = reader.position.epoch
+        source.log.end(reader)
+        reader = source.log.reader(wake)
+        // What was acknowledged and granted in one epoch means nothing in another.
+        isOver = reader.position.epoch != epoch
+        if !isOver { begin(&payload) }
+    }
+
+    private mutating func answer(to messages: inout ByteBuffer) {
+        while let question = questions.first, question.index <= reader.position.index {
+            questions.removeFirst()
+            MirrorMessage.answer(question.number, age: question.age).write(to: &messages)
+        }
+    }
+
+    private mutating func begin(_ payload: inout ByteBuffer) {
+        hasBegun = true
+        hasSentEntries = false
+        shard = 0
+        candidates = []
+        questions = []
+        let open = reader.open.map { window, cells in
+            (window: window, cells: source.cells.references(of: cells))
+        }
+        nameCells(in: &payload)
+        MirrorMessage.begin(reader.position, open: open).write(to: &payload)
+    }
+
+    private mutating func lookForEntries() {
+        while candidates.isEmpty, shard < source.cache.shardCount {
+            candidates = source.cache.entries(ofShard: shard).reversed()
+            shard += 1
+        }
+    }
+
+    private mutating func write(
+        _ record: MirrorLog.Record, now: UInt64, to messages: inout ByteBuffer,
+        naming payload: inout ByteBuffer
+    ) {
+        switch record {
+        case .opened(let window, let cells):
+            MirrorMessage.opened(window: window, cells: source.cells.references(of: cells))
+                .write(to: &messages)
+        case .closed(let window, let committed):
+            MirrorMessage.closed(window: window, committed: committed).write(to: &messages)
+        case .stored(let reply):
+            guard let record = ReplyRecord(reply, cells: source.cells, now: now),
+                name(record.identities, in: &payload)
+            else {
+                MirrorMessage.nothing.write(to: &messages)
+                return
+            }
+            MirrorMessage.stored(record).write(to: &messages)
+        }
+    }
+
+    /// Tells who is meant by the numbers in a key; false where that is not known any more.
+    private mutating func name(
+        _ identities: (now: UInt64, atParse: UInt64), in payload: inout ByteBuffer
+    ) -> Bool {
+        for number in [identities.now, identities.atParse] where !namedIdentities.contains(number) {
+            guard let who = source.identities.components(of: SessionIdentity(number: number)) else {
+                return false
+            }
+            namedIdentities.insert(number)
+            MirrorMessage.identity(number, who).write(to: &payload)
+        }
+        return true
+    }
+
+    /// Names the cells that have been made since the last time: before anything mentions them.
+    private mutating func nameCells(in payload: inout ByteBuffer) {
+        let names = source.cells.names(from: namedCells)
+        guard !names.isEmpty else { return }
+        MirrorMessage.cells(from: UInt32(namedCells), Array(names)).write(to: &payload)
+        namedCells += names.count
+    }
+}
