@@ -28,6 +28,8 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case cacheVerify = "cache.verify"
     case replicationListen = "replication.listen"
     case replicationFollow = "replication.follow"
+    case replicationFailover = "replication.failover"
+    case replicationArbiter = "replication.arbiter"
     case replicationMode = "replication.mode"
     case replicationLease = "replication.lease"
     case replicationBuffer = "replication.buffer"
@@ -122,8 +124,8 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
         case .cacheEnabled, .cacheMemory, .cacheTTL, .cacheMaximumEntry, .cacheSingleFlight,
             .cacheVerify:
             .cache
-        case .replicationListen, .replicationFollow, .replicationMode, .replicationLease,
-            .replicationBuffer, .replicationAdvertise, .replicationKeyFile,
+        case .replicationListen, .replicationFollow, .replicationFailover, .replicationArbiter,
+            .replicationMode, .replicationLease, .replicationBuffer, .replicationAdvertise, .replicationKeyFile,
             .replicationKeyEnvironment, .replicationCertificate, .replicationCertificateKey,
             .replicationCA:
             .replication

@@ -75,7 +75,13 @@ extension ProxyConfiguration {
         case .cacheSingleFlight: return "\(cache.singleFlight)"
         case .cacheVerify: return cache.verifiedShare == 0 ? "0" : "\(cache.verifiedShare)"
         case .replicationListen: return TOMLText.quoted(replication.listen?.description ?? "")
-        case .replicationFollow: return TOMLText.quoted(replication.follow?.description ?? "")
+        case .replicationFollow:
+            let texts = replication.follow.map(\.description)
+            return texts.count == 1 ? TOMLText.quoted(texts[0]) : TOMLText.array(texts)
+        case .replicationFailover: return "\(replication.failover)"
+        case .replicationArbiter:
+            let url = replication.arbiter.map { masked ? $0.masked : $0.text }
+            return TOMLText.quoted(url ?? "")
         case .replicationMode: return TOMLText.quoted(replication.mode.rawValue)
         case .replicationLease: return replication.lease.tomlText
         case .replicationBuffer: return TOMLText.quoted(replication.buffer.description)

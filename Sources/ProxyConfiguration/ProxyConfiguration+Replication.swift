@@ -7,7 +7,9 @@ extension ProxyConfiguration.Replication {
         _ reader: SectionReader, upstream: ProxyConfiguration.UpstreamDatabase, directory: String
     ) throws(ConfigurationError) {
         listen = try Self.address(.replicationListen, reader)
-        follow = try Self.address(.replicationFollow, reader)
+        follow = try Self.addresses(reader)
+        failover = try reader.bool(.replicationFailover) ?? false
+        arbiter = try Self.arbiter(reader)
         advertise = try Self.address(.replicationAdvertise, reader)
         let modes = ProxyConfiguration.ReplicationMode.allCases.map { "\"\($0.rawValue)\"" }
             .joined(separator: " or ")
@@ -51,10 +53,10 @@ extension ProxyConfiguration.Replication {
                     allowed: "all of certificate, certificate_key and ca, or none of them")
             }
         }
-        for (key, address) in [
-            (ConfigurationKey.replicationListen, listen), (.replicationFollow, follow),
-        ] {
-            guard let address, !address.isLocal, !authenticates else { continue }
+        let all = (listen.map { [(ConfigurationKey.replicationListen, $0)] } ?? [])
+            + follow.map { (.replicationFollow, $0) }
+        for (key, address) in all {
+            guard !address.isLocal, !authenticates else { continue }
             throw reader.error(
                 key,
                 "found \"\(address)\", which is not on this machine, and nothing by which nodes "
@@ -62,15 +64,25 @@ extension ProxyConfiguration.Replication {
                 allowed: "loopback; other addresses with key_file, key_env, or certificate, "
                     + "certificate_key and ca")
         }
-        if let follow, follow == listen {
+        if let listen, follow.contains(listen) {
             throw reader.error(
-                .replicationFollow, "found \"\(follow)\", where this node itself is followed",
+                .replicationFollow, "found \"\(listen)\", where this node itself is followed",
                 allowed: "the mirror port of another node")
         }
-        if follow != nil, case .sqlite = upstream {
+        if !follow.isEmpty, case .sqlite = upstream {
             throw reader.error(
                 .replicationFollow, "has no effect in front of a SQLite file",
                 allowed: "a node in front of PostgreSQL; a SQLite file has one node that leads")
+        }
+        if failover, listen == nil || follow.isEmpty {
+            throw reader.error(
+                .replicationFailover, "needs to know the other nodes, and they this one",
+                allowed: "true together with replication.listen, this node's mirror port, and "
+                    + "replication.follow, those of all others")
+        }
+        if arbiter != nil, !failover {
+            throw reader.error(
+                .replicationArbiter, "has no effect without replication.failover = true")
         }
     }
 
@@ -84,6 +96,36 @@ extension ProxyConfiguration.Replication {
             throw reader.error(key, "found \(SectionReader.quoted(text))", allowed: notation)
         }
         return address
+    }
+
+    private static func addresses(
+        _ reader: SectionReader
+    ) throws(ConfigurationError) -> [ListenAddress] {
+        let allowed = "\(notation), or an array of these"
+        var found: [ListenAddress] = []
+        for text in try reader.strings(.replicationFollow, allowed: allowed) ?? []
+        where !text.isEmpty {
+            guard let address = ListenAddress(text), case .tcp = address else {
+                throw reader.error(
+                    .replicationFollow, "found \(SectionReader.quoted(text))", allowed: allowed)
+            }
+            found.append(address)
+        }
+        return found
+    }
+
+    private static func arbiter(
+        _ reader: SectionReader
+    ) throws(ConfigurationError) -> ConnectionString? {
+        let allowed = "\"postgresql://user@host:port/database\""
+        guard let url = try reader.string(.replicationArbiter, allowed: allowed), !url.isEmpty
+        else { return nil }
+        do {
+            return try ConnectionString(url)
+        } catch {
+            throw reader.error(
+                .replicationArbiter, "not a connection URL: \(error.reason)", allowed: allowed)
+        }
     }
 
     private static func path(

@@ -19,8 +19,9 @@ extension ProxyConfiguration {
         case .allow: text += "  tls       for clients that ask for it\n"
         case .require: text += "  tls       required of clients (not on Unix-domain sockets)\n"
         }
-        if let address = replication.follow {
-            text += "  follows   \(address), \(replication.mode.rawValue)\n"
+        if !replication.follow.isEmpty {
+            let names = replication.follow.map(\.description).joined(separator: " or ")
+            text += "  follows   \(names)\(replication.failover ? ", or leads" : "")\n"
         }
         if let address = replication.listen {
             text += "  mirrors   can follow it at \(address), \(replication.mode.rawValue)\n"

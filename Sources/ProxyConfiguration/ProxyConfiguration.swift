@@ -108,8 +108,12 @@ package struct ProxyConfiguration: Sendable, Equatable {
     package struct Replication: Sendable, Equatable {
         /// Where others follow this node, over TCP; nil: nobody does.
         package var listen: ListenAddress?
-        /// The mirror port of the node to follow; nil: this one leads.
-        package var follow: ListenAddress?
+        /// The mirror ports of the nodes to follow, of which one leads; none: this one does.
+        package var follow: [ListenAddress]
+        /// Whether the database decides who leads.
+        package var failover: Bool
+        /// Where and as whom it is asked; nil: by `upstream.url`.
+        package var arbiter: ConnectionString?
         package var mode: ReplicationMode
         /// For how long a replica may answer after it has last heard from its primary.
         package var lease: Duration

@@ -17,6 +17,7 @@ struct ReplicationNode {
     let log: MirrorLog
     let right = ServingRight()
     private let configuration: ProxyConfiguration.Replication
+    private let database: ProxyConfiguration.UpstreamDatabase
     private let identity = NodeIdentity()
     private let logger: Logger
 
@@ -27,16 +28,18 @@ struct ReplicationNode {
         _ configuration: ProxyConfiguration, environment: [String: String], logger: Logger
     ) throws(StartError) {
         let replication = configuration.replication
-        guard replication.listen != nil || replication.follow != nil else { return nil }
+        guard replication.listen != nil || !replication.follow.isEmpty else { return nil }
         settings = try ReplicationSettings(configuration, environment: environment)
         self.configuration = replication
+        database = configuration.upstream.database
         self.logger = logger
+        let leadsAtOnce = replication.follow.isEmpty
         log = MirrorLog(
             capacity: replication.buffer.bytes, epoch: .random(in: 1 ... .max),
             followers: FollowerTable(
-                isSynchronous: settings.isSynchronous, lease: settings.lease,
-                now: replication.listen == nil ? nil : NIODeadline.now().uptimeNanoseconds))
-        guard replication.follow != nil else { return }
+                isSynchronous: settings.isSynchronous, lease: settings.timing.followerLease,
+                now: leadsAtOnce ? NIODeadline.now().uptimeNanoseconds : nil))
+        guard !leadsAtOnce else { return }
         // Nothing is answered from memory, or stored, before the node that leads has been heard.
         let nowhere = MirrorLog.Position(epoch: 0, index: 0)
         right.follow(nowhere)
@@ -45,7 +48,7 @@ struct ReplicationNode {
 
     /// To be called before clients are let in.
     func prepare(_ upstream: any Upstream) {
-        guard configuration.follow != nil else { return }
+        guard !configuration.follow.isEmpty else { return }
         (upstream as? PostgreSQLUpstream)?.redirect(to: .unknownPrimary)
     }
 
@@ -60,64 +63,119 @@ struct ReplicationNode {
         let source = MirrorSource(
             log: log, cache: cache, cells: cells, identities: services.identities, right: right,
             notice: { _ = watch?.seesNothingNew() })
-        let primary = PrimaryAddress(
+        let own = (
             host: settings.clientHost,
-            port: settings.clientPort != 0 ? settings.clientPort : UInt16(clientPort ?? 0))
+            port: settings.clientPort != 0 ? settings.clientPort : UInt16(clientPort ?? 0)
+        )
+        let primary = PrimaryAddress(own)
+        let upstream = services.upstream as? PostgreSQLUpstream
+        let follower = upstream.flatMap {
+            self.follower(source, services, $0, primary, group)
+        }
+        var leadership: LeadershipService?
+        if configuration.failover, let follower, let upstream {
+            leadership = self.leadership(source, follower, upstream) { primary.set(own) }
+        }
         var all: [any Service] = []
-        let follower = follower(source, services, primary, group)
-        if let follower { all.append(follower) }
+        if let leadership {
+            all.append(leadership)
+        } else if let follower {
+            all.append(follower)
+        }
         var publisher: MirrorPublisher?
         if case .tcp(let host, let port)? = configuration.listen {
+            let isReady = readiness(follower, leadership)
             let made = MirrorPublisher(
                 settings: settings, source: source, identity: identity, group: group,
-                logger: logger, isReady: { follower?.isSynchronised ?? true },
-                client: { primary.current })
-            do {
-                _ = try await made.bind(host: host, port: port)
-            } catch {
-                throw StartError(
-                    key: "replication.listen", problem: "cannot listen on \(host):\(port): \(error)",
-                    allowed: "allowed: an address of this machine whose port is free")
-            }
+                logger: logger, isReady: isReady, client: { primary.current })
+            try await listen(made, host, port)
             publisher = made
             all.append(made)
         }
-        metrics.setReplicationFigures { [log, publisher] in
+        metrics.setReplicationFigures { [log, publisher, leadership] in
             let position = log.position
+            let leads = leadership?.isLeading ?? (follower == nil)
             return ReplicationFigures(
-                role: follower == nil ? .primary : .replica, epoch: position.epoch,
-                index: position.index, followed: publisher?.currentFigures,
-                following: follower?.currentFigures)
+                role: leads ? .primary : .replica, epoch: position.epoch, index: position.index,
+                followed: publisher?.currentFigures,
+                following: leads ? nil : follower?.currentFigures,
+                takeovers: leadership?.figures.takeovers ?? 0,
+                takeoversWithMirror: leadership?.figures.withMirror ?? 0)
         }
         return all
     }
 
+    /// Whether there is something to mirror.
+    private func readiness(
+        _ follower: MirrorFollower?, _ leadership: LeadershipService?
+    ) -> @Sendable () -> Bool {
+        guard let follower else { return { true } }
+        guard let leadership else { return { follower.isSynchronised } }
+        return { follower.isSynchronised || leadership.isLeading }
+    }
+
+    private func listen(_ publisher: MirrorPublisher, _ host: String, _ port: Int) async throws {
+        do {
+            _ = try await publisher.bind(host: host, port: port)
+        } catch {
+            throw StartError(
+                key: "replication.listen", problem: "cannot listen on \(host):\(port): \(error)",
+                allowed: "allowed: an address of this machine whose port is free")
+        }
+    }
+
     private func follower(
-        _ source: MirrorSource, _ services: SessionServices, _ primary: PrimaryAddress,
-        _ group: MultiThreadedEventLoopGroup
+        _ source: MirrorSource, _ services: SessionServices, _ upstream: PostgreSQLUpstream,
+        _ primary: PrimaryAddress, _ group: MultiThreadedEventLoopGroup
     ) -> MirrorFollower? {
-        guard case .tcp(let host, let port)? = configuration.follow,
-            let upstream = services.upstream as? PostgreSQLUpstream
-        else { return nil }
+        let addresses = configuration.follow.compactMap { address -> (host: String, port: Int)? in
+            guard case .tcp(let host, let port) = address else { return nil }
+            return (host, port)
+        }
+        guard !addresses.isEmpty else { return nil }
         return MirrorFollower(
-            settings: settings, host: host, port: port, source: source,
+            settings: settings, addresses: addresses, source: source,
             registry: services.coordinator.registry, identity: identity, group: group,
             logger: logger
         ) { host, port in
             // Followers of this node go to the node that leads as well.
-            primary.set(host: host, port: UInt16(clamping: port))
+            primary.set((host, UInt16(clamping: port)))
             upstream.redirect(to: .primary(PostgreSQLAddress(host: host, port: port)))
         }
     }
+
+    private func leadership(
+        _ source: MirrorSource, _ follower: MirrorFollower, _ upstream: PostgreSQLUpstream,
+        whenLeading: @escaping @Sendable () -> Void
+    ) -> LeadershipService? {
+        guard case .postgresql(let url) = database else { return nil }
+        let lock = LeadershipLock(
+            conninfo: (configuration.arbiter ?? url).text,
+            idleTimeout: Int(settings.lease / 1_000_000))
+        return LeadershipService(
+            arbiter: lock, settings: settings, source: source, follower: follower,
+            logger: logger,
+            onLead: {
+                upstream.lead(try await lock.claim())
+                whenLeading()
+            },
+            onFollow: { await upstream.stepDown() })
+    }
+}
+
+extension LeadershipLock: LeadershipArbiter {
+    package func tryToLead() async throws -> Bool { try await take() }
+    package func isLeading() async throws -> Bool { try await isHeld() }
+    package func resign() async { await release() }
 }
 
 /// Where the clients of the node that leads connect. Thread-safe.
 private final class PrimaryAddress: Sendable {
     private let address: Mutex<(host: String, port: UInt16)>
 
-    init(host: String, port: UInt16) { address = Mutex((host, port)) }
+    init(_ own: (host: String, port: UInt16)) { address = Mutex(own) }
 
     var current: (host: String, port: UInt16) { address.withLock { $0 } }
 
-    func set(host: String, port: UInt16) { address.withLock { $0 = (host, port) } }
+    func set(_ new: (host: String, port: UInt16)) { address.withLock { $0 = new } }
 }

@@ -107,9 +107,7 @@ final class MirrorApplier {
         source.right.follow(position)
         asked = []
         lastProof = nil
-        WriteWindow.open(CellSet([source.cells.cell(.cluster)]))?.close(.committed)
-        source.cache.removeAll()
-        closeWindows()
+        forget()
         var opened: [UInt64: CellSet] = [:]
         for (window, references) in open {
             let cells = try cells(of: references)
@@ -119,6 +117,13 @@ final class MirrorApplier {
         self.position = position
         hasBegun = true
         source.log.follow(from: position, open: opened)
+    }
+
+    /// Drops everything.
+    func forget() {
+        WriteWindow.open(CellSet([source.cells.cell(.cluster)]))?.close(.committed)
+        source.cache.removeAll()
+        closeWindows()
     }
 
     /// Whatever windows are open has come to be, as far as this node's entries go.

@@ -11,12 +11,11 @@ import Telemetry
 /// mirror of that one's.
 package final class MirrorFollower: Service {
     private let settings: ReplicationSettings
-    private let host: String
-    private let port: Int
+    private let addresses: [(host: String, port: Int)]
     private let node: NodeID
     private let source: MirrorSource
-    private let registry: WindowRegistry
-    private let group: any EventLoopGroup
+    private let eventLoop: any EventLoop
+    private let applier: NIOLoopBoundBox<MirrorApplier>
     private let logger: Logger
     private let figures = FollowerFigures()
     private let onPrimary: @Sendable (_ host: String, _ port: Int) -> Void
@@ -25,22 +24,24 @@ package final class MirrorFollower: Service {
     private static let longestPause = Duration.seconds(2)
 
     /// - Parameters:
-    ///   - host, port: the mirror port of the node to follow.
+    ///   - addresses: mirror ports of the nodes that may lead; tried in turn.
     ///   - source: its right to serve must have been limited already, and its log be that of a
     ///     follower.
     ///   - onPrimary: told where the clients of the node that leads connect, whenever that is heard.
     package init(
-        settings: ReplicationSettings, host: String, port: Int, source: MirrorSource,
-        registry: WindowRegistry, identity: NodeIdentity, group: any EventLoopGroup,
+        settings: ReplicationSettings, addresses: [(host: String, port: Int)],
+        source: MirrorSource, registry: WindowRegistry, identity: NodeIdentity, group: any EventLoopGroup,
         logger: Logger, onPrimary: @escaping @Sendable (_ host: String, _ port: Int) -> Void
     ) {
         self.settings = settings
-        self.host = host
-        self.port = port
+        self.addresses = addresses
         self.source = source
-        self.registry = registry
         node = identity.id
-        self.group = group
+        eventLoop = group.next()
+        applier = NIOLoopBoundBox.makeBoxSendingValue(
+            MirrorApplier(
+                source: source, registry: registry, lease: settings.timing.followerLease),
+            eventLoop: eventLoop)
         self.logger = logger
         self.onPrimary = onPrimary
     }
@@ -50,54 +51,63 @@ package final class MirrorFollower: Service {
     package var isSynchronised: Bool { figures.isFollowing.load(ordering: .relaxed) }
 
     package func run() async throws {
-        try? await cancelWhenGracefulShutdown { [self] in
-            let eventLoop = group.next()
-            let applier = NIOLoopBoundBox.makeBoxSendingValue(
-                MirrorApplier(source: source, registry: registry, lease: settings.lease),
-                eventLoop: eventLoop)
-            var pause = Self.shortestPause
-            var lastReason: String?
-            while !Task.isCancelled {
-                let reason = await follow(applier, on: eventLoop) { pause = Self.shortestPause }
-                if reason != lastReason {
-                    logger.warning(
-                        "not following",
-                        metadata: ["primary": "\(host):\(port)", "reason": "\(reason)"])
-                    lastReason = reason
-                }
-                try await Task.sleep(for: pause)
-                pause = min(pause * 2, Self.longestPause)
+        try? await cancelWhenGracefulShutdown { [self] in await follow() }
+    }
+
+    /// Follows until the task is cancelled.
+    func follow() async {
+        var pause = Self.shortestPause
+        var lastReasons: [Int: String] = [:]
+        var next = 0
+        while !Task.isCancelled {
+            let index = next % addresses.count
+            let (host, port) = addresses[index]
+            let (reason, hasFollowed) = await follow(host, port)
+            if Task.isCancelled { return }
+            if hasFollowed { pause = Self.shortestPause }
+            // What is said again and again is said once.
+            if hasFollowed || reason != lastReasons[index] {
+                logger.warning(
+                    "not following", metadata: ["node": "\(host):\(port)", "reason": "\(reason)"])
+                lastReasons[index] = reason
             }
+            next += 1
+            guard next % addresses.count == 0 || hasFollowed else { continue }
+            try? await Task.sleep(for: pause)
+            pause = min(pause * 2, Self.longestPause)
         }
     }
 
     /// Follows over one connection until that ends. Returns why it did.
-    private func follow(
-        _ applier: NIOLoopBoundBox<MirrorApplier>, on eventLoop: any EventLoop,
-        whenWelcome: () -> Void
-    ) async -> String {
-        figures.isFollowing.store(false, ordering: .relaxed)
+    private func follow(_ host: String, _ port: Int) async -> (reason: String, hasFollowed: Bool) {
         let channel: any Channel
         let handler: NIOLoopBound<PrimaryHandler>
         do {
-            (channel, handler) = try await connect(applier, on: eventLoop)
+            (channel, handler) = try await connect(host, port)
         } catch {
-            return "cannot connect: \(Self.text(of: error))"
+            return ("cannot connect: \(Self.text(of: error))", false)
         }
-        try? await withTaskCancellationHandler {
-            try await channel.closeFuture.get()
+        await withTaskCancellationHandler {
+            try? await channel.closeFuture.get()
         } onCancel: {
             channel.close(promise: nil)
         }
-        if figures.isFollowing.exchange(false, ordering: .relaxed) { whenWelcome() }
-        return (try? await eventLoop.submit { handler.value.reason ?? "the connection has ended" }.get())
-            ?? "the connection has ended"
+        let hasFollowed = figures.isFollowing.exchange(false, ordering: .relaxed)
+        let reason = try? await eventLoop.submit { handler.value.reason }.get()
+        return (reason ?? "the connection has ended", hasFollowed)
     }
 
-    private func connect(
-        _ applier: NIOLoopBoundBox<MirrorApplier>, on eventLoop: any EventLoop
-    ) async throws -> (any Channel, NIOLoopBound<PrimaryHandler>) {
-        let made = try await ClientBootstrap(group: eventLoop)
+    /// The node leads from now on: what windows cover that are open is dropped, and unless the mirror
+    /// is to be kept, all else too. Call when `follow` has returned.
+    func release(keeping isKept: Bool) async {
+        let applier = applier
+        try? await eventLoop.submit {
+            if isKept { applier.value.closeWindows() } else { applier.value.forget() }
+        }.get()
+    }
+
+    private func connect(_ host: String, _ port: Int) async throws -> (any Channel, NIOLoopBound<PrimaryHandler>) {
+        try await ClientBootstrap(group: eventLoop)
             .connectTimeout(.seconds(5))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .connect(host: host, port: port) { [self] channel in
@@ -107,7 +117,7 @@ package final class MirrorFollower: Service {
                             NIOSSLClientHandler(context: tls.client, serverHostname: nil))
                     }
                     let handler = PrimaryHandler(
-                        settings: settings, node: node, applier: applier.value,
+                        settings: settings, node: node, applier: self.applier.value,
                         followers: source.log.followers, figures: figures, logger: logger
                     ) { [self] (welcome: MirrorWelcome) in
                         figures.isFollowing.store(true, ordering: .relaxed)
@@ -119,7 +129,6 @@ package final class MirrorFollower: Service {
                     return (channel, NIOLoopBound(handler, eventLoop: channel.eventLoop))
                 }
             }
-        return made
     }
 
     private static func text(of error: any Error) -> String {

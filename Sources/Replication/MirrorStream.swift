@@ -51,6 +51,9 @@ struct MirrorStream {
             let deadline = source.right.deadline
             guard deadline > now, deadline <= now + lease else { return }
             age = lease - (deadline - now)
+        } else if source.right.deadline <= now {
+            // It may not lead any more.
+            return
         }
         let position = source.log.atInstant { position in
             grant()

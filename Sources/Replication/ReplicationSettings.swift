@@ -34,6 +34,8 @@ package struct ReplicationSettings: Sendable {
     /// A reply, its key and names that are told along with it.
     var longestFrame: Int { 2 * maximumEntry + (16 << 20) }
 
+    package var timing: LeadershipTiming { LeadershipTiming(lease: lease) }
+
     /// How often a follower asks for a proof: several times per lease, so that one lost does no harm.
-    var heartbeatInterval: UInt64 { max(lease / 5, 5_000_000) }
+    var heartbeatInterval: UInt64 { max(timing.followerLease / 5, 5_000_000) }
 }

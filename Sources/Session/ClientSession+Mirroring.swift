@@ -26,6 +26,9 @@ struct SessionMirroring {
     /// The number of the record that every follower has to know of before anything more is sent.
     var awaitedRecord: UInt64 = 0
     var isAwaiting = false
+    /// The server-side session has given up all its locks, and with them the one by which it is known
+    /// as this node's.
+    var needsMark = false
 }
 
 extension MirrorLog.Position {
@@ -90,11 +93,22 @@ extension ClientSession {
         return true
     }
 
+    /// Marks the server-side session as this node's again. (In a failed transaction nothing can be
+    /// sent, nor become visible.)
+    func markAgain(_ status: TransactionStatus) {
+        guard status != .failed else { return }
+        mirroring.needsMark = false
+        guard pooledLink != nil, let query = services.upstream.markQuery else { return }
+        sendAbsorbed(query)
+        flushUpstream()
+    }
+
     // MARK: Waiting for followers
 
     /// A window has been opened: what it covers may only be sent when followers know of it.
     func holdBack(untilKnown index: UInt64) {
-        guard index > mirroring.awaitedRecord, services.cells.log?.followers.isSynchronous == true
+        guard index > mirroring.awaitedRecord,
+            services.right.isLimited || services.cells.log?.followers.isSynchronous == true
         else { return }
         mirroring.awaitedRecord = index
     }
@@ -105,18 +119,26 @@ extension ClientSession {
         guard !mirroring.isAwaiting else { return true }
         guard let followers = services.cells.log?.followers else { return false }
         let now = MonotonicClock.now
-        if followers.isKnown(mirroring.awaitedRecord, now: now) {
-            mirroring.awaitedRecord = 0
-            return false
-        }
-        mirroring.isAwaiting = true
         let session = NIOLoopBound(self, eventLoop: eventLoop)
         let eventLoop = eventLoop
+        if followers.isKnown(mirroring.awaitedRecord, now: now) {
+            if services.right.mayWrite(now: now) {
+                mirroring.awaitedRecord = 0
+                return false
+            }
+            // It may not lead any more. Either it is told again that it does, or its connections end.
+            mirroring.isAwaiting = true
+            eventLoop.scheduleTask(in: Self.pauseWithoutTerm) { session.value.followersKnow() }
+            return true
+        }
+        mirroring.isAwaiting = true
         followers.whenKnown(mirroring.awaitedRecord, now: now) {
             eventLoop.execute { session.value.followersKnow() }
         }
         return true
     }
+
+    private static let pauseWithoutTerm = TimeAmount.milliseconds(5)
 
     private func followersKnow() {
         mirroring.isAwaiting = false

@@ -309,6 +309,11 @@ extension ClientSession: LinkBorrower {
                 if case .setting(let change) = step.kind { settingsReplay.failed(change) }
             }
         }
+        if segment.confirmedSettings.contains(.discardAll)
+            || segment.confirmedEffects.contains(.releaseSessionLock)
+        {
+            mirroring.needsMark = true
+        }
         if segment.endedBySavepointRollback { settingsReplay.rolledBackToSavepoint() }
         if status == .idle {
             let isCommitted = segment.settingsWereKept

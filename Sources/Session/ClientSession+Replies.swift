@@ -396,6 +396,7 @@ extension ClientSession: UpstreamLinkDelegate {
         if status == .idle, ledger.isEmpty { portals.removeAll(keepingCapacity: true) }
         for capture in segment.captures { store(capture, segment) }
         segment.captures.removeAll()
+        if mirroring.needsMark { markAgain(status) }
         // Last: it goes on with what the client has sent.
         if let probe = segment.probe { settle(probe, segment) }
     }

@@ -1,5 +1,6 @@
 import NIOCore
 import PostgresWire
+import Upstream
 
 /// Gathers the settings that the server answers to a probe: rows of name and value as text.
 ///
@@ -16,7 +17,8 @@ final class ProbedSettings {
     static let sessionLocksQuestion = """
         SELECT '\(sessionLocksRow)', CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE \
         l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.pid OPERATOR(pg_catalog.=) \
-        pg_catalog.pg_backend_pid()) THEN 't' ELSE 'f' END
+        pg_catalog.pg_backend_pid() AND NOT (l.objsubid OPERATOR(pg_catalog.=) 2 AND l.classid \
+        OPERATOR(pg_catalog.=) '\(LeadershipLock.claimClass)'::pg_catalog.oid)) THEN 't' ELSE 'f' END
         """
 
     /// Asked in order to see what still ties the session to its connection.

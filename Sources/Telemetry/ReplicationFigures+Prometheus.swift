@@ -14,6 +14,14 @@ extension ReplicationFigures {
         text.counter(
             "mynah_replication_log_index", help: "Number of the last record in the node's log.",
             index)
+        text.declare(
+            "mynah_replication_takeovers_total", .counter,
+            help: "How often the node has taken the lead, by what became of its mirror.")
+        text.sample(
+            "mynah_replication_takeovers_total", labels: [("mirror", "kept")], takeoversWithMirror)
+        text.sample(
+            "mynah_replication_takeovers_total", labels: [("mirror", "dropped")],
+            takeovers - takeoversWithMirror)
         if let followed { write(followed, to: &text) }
         if let following { write(following, to: &text) }
     }

@@ -13,9 +13,16 @@ package struct ReplicationFigures: Sendable, Equatable {
     /// What it hears; nil where it does not follow.
     package var following: Following?
 
+    /// How often the node has taken the lead, and how often with its mirror.
+    package var takeovers: UInt64
+    package var takeoversWithMirror: UInt64
+
     package init(
-        role: Role, epoch: UInt64, index: UInt64, followed: Followed?, following: Following?
+        role: Role, epoch: UInt64, index: UInt64, followed: Followed?, following: Following?,
+        takeovers: UInt64 = 0, takeoversWithMirror: UInt64 = 0
     ) {
+        self.takeovers = takeovers
+        self.takeoversWithMirror = takeoversWithMirror
         self.role = role
         self.epoch = epoch
         self.index = index

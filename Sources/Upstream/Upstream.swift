@@ -52,6 +52,10 @@ package protocol Upstream: Sendable {
     func whenEnded(
         _ key: BackendKey?, database: String, _ then: @escaping @Sendable () -> Void)
 
+    /// What marks a server-side session as this node's, to be repeated when that has given up all its
+    /// locks; nil where nothing does.
+    var markQuery: String? { get }
+
     /// Reads the certificates of its connections anew. What was in use stays so where that throws
     /// what an operator should read.
     func reloadCertificates() throws
@@ -72,6 +76,7 @@ package protocol Upstream: Sendable {
 
 extension Upstream {
     package var commitWatch: CommitWatch? { nil }
+    package var markQuery: String? { nil }
     package var pools: LinkPools? { nil }
     package func login(for startup: SessionStartup) -> SessionStartup { startup }
     package func noteSession(_ startup: SessionStartup) {}

@@ -6,17 +6,25 @@ from servers import MynahServer, free_port, wait_until
 class Node(MynahServer):
     """A Mynah that can be followed at `mirror_port`."""
 
-    def __init__(self, upstream: str, follow: int | None = None, **options):
-        self.mirror_port = free_port()
+    def __init__(
+        self, upstream: str, follow: int | list[int] | None = None,
+        mirror_port: int | None = None, **options,
+    ):
+        self.mirror_port = mirror_port or free_port()
         replication = {
             "listen": f"127.0.0.1:{self.mirror_port}", **options.pop("replication", {}),
         }
         if follow:
-            replication["follow"] = f"127.0.0.1:{follow}"
+            ports = follow if isinstance(follow, list) else [follow]
+            replication["follow"] = [f"127.0.0.1:{port}" for port in ports]
         super().__init__(upstream, replication=replication, **options)
 
     def figure(self, name: str, **labels: str) -> float:
         return self.metrics().total(f"mynah_replication_{name}", **labels)
+
+    @property
+    def leads(self) -> bool:
+        return self.figure("role", role="primary") == 1
 
     def wait_for_lease(self, timeout: float = 20) -> "Node":
         wait_until(lambda: self.figure("lease_held") == 1, "the replica has a lease", timeout)
@@ -49,3 +57,54 @@ class Nodes:
     def remove(self) -> None:
         for node in self.all:
             node.remove()
+
+
+class Peers(Nodes):
+    """Nodes of which the database decides which one leads."""
+
+    def __init__(self, server, count: int = 3, **options):
+        replication = {
+            "failover": True, "arbiter": server.url("postgres") + "/postgres",
+            **options.pop("replication", {}),
+        }
+        ports = [free_port() for _ in range(count)]
+        self.all = [
+            Node(
+                server.url(), follow=[other for other in ports if other != port],
+                mirror_port=port, replication=replication, **options,
+            )
+            for port in ports
+        ]
+
+    def start(self) -> "Peers":
+        for node in self.all:
+            node.start()
+        self.wait()
+        return self
+
+    def wait(self, timeout: float = 20) -> None:
+        """Until one leads, and all others that run have a lease."""
+        running = [node for node in self.all if node.process and node.process.poll() is None]
+
+        def is_settled() -> bool:
+            leaders = [node for node in running if node.leads]
+            return len(leaders) == 1 and all(
+                node.figure("lease_held") == 1 for node in running if node not in leaders
+            )
+
+        wait_until(is_settled, "one node leads, and the others follow", timeout)
+
+    @property
+    def primary(self) -> Node:
+        [leader] = [
+            node for node in self.all if node.process and node.process.poll() is None and node.leads
+        ]
+        return leader
+
+    @property
+    def replicas(self) -> list[Node]:
+        leader = self.primary
+        return [
+            node for node in self.all
+            if node is not leader and node.process and node.process.poll() is None
+        ]

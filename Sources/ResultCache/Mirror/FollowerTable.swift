@@ -56,6 +56,12 @@ package final class FollowerTable: Sendable {
         }
     }
 
+    /// Somebody may hold a lease until then of whom nothing is known here: the predecessor's.
+    package func hold(until deadline: UInt64) {
+        guard isSynchronous else { return }
+        state.withLock { $0.followers[0] = Follower(acknowledged: 0, leaseEnd: deadline) }
+    }
+
     /// A follower has applied all up to `index`.
     package func acknowledged(_ follower: UInt64, _ index: UInt64, now: UInt64) {
         release(now: now) { state in

@@ -40,6 +40,11 @@ package final class ServingRight: Sendable {
             && index.load(ordering: .sequentiallyConsistent) >= seen.index
     }
 
+    /// Whether a write may be sent to the database: not by a node that may not lead any more.
+    package func mayWrite(now: UInt64) -> Bool {
+        isFollowing || now < end.load(ordering: .sequentiallyConsistent)
+    }
+
     /// A mirror has begun anew: it may not serve before it is told so.
     package func follow(_ position: MirrorLog.Position) {
         end.store(0, ordering: .sequentiallyConsistent)

@@ -105,6 +105,25 @@ package final class PostgreSQLUpstream: Upstream {
         linkPools.replaceLinks()
     }
 
+    /// Links lead to the server from now on, marked as this node's.
+    package func lead(_ claim: LinkClaim) {
+        links.setClaim(claim)
+        redirect(to: .server)
+    }
+
+    /// This node leads no more: links to the server are ended, whoever has them, before this returns.
+    package func stepDown() async {
+        redirect(to: .unknownPrimary)
+        links.setClaim(nil)
+        await linkPools.endLinks(Self.steppedDown)
+    }
+
+    private static let steppedDown = PostgresError(
+        "57P03", "this node does not lead any more", severity: .fatal,
+        hint: "Connect again: the node that leads now answers.")
+
+    package var markQuery: String? { links.isRedirected ? nil : links.claim?.markQuery }
+
     package func waitUntilEnded(_ key: BackendKey?, database: String) async throws {
         // What is done through another Mynah that one answers for.
         if links.isRedirected { return }

@@ -34,6 +34,7 @@ struct LinkStartupStateMachine {
     private var greeting: UpstreamGreeting
     private let probesSettings: Bool
     private let target: TargetSession
+    private let claim: LinkClaim?
 
     init(
         user: String, password: Secret?, binding: ChannelBinding = .unavailable,
@@ -44,10 +45,12 @@ struct LinkStartupStateMachine {
             target: target, probesSettings: probesSettings)
     }
 
+    /// `claim` is only made where settings are probed.
     init(
         user: String, credentials: UpstreamCredentials?, binding: ChannelBinding = .unavailable,
-        target: TargetSession = .any, probesSettings: Bool
+        target: TargetSession = .any, probesSettings: Bool, claim: LinkClaim? = nil
     ) {
+        self.claim = claim
         authentication = ServerAuthenticationStateMachine(
             user: user, credentials: credentials, binding: binding)
         self.target = target
@@ -135,7 +138,7 @@ struct LinkStartupStateMachine {
     private mutating func probe() -> Action {
         guard probesSettings else { return becomeReady() }
         state = .probing
-        return Self.query(SettingsProbe.query)
+        return Self.query(SettingsProbe.query + (claim?.probe ?? ""))
     }
 
     private static func query(_ text: String) -> Action {
@@ -184,8 +187,15 @@ struct LinkStartupStateMachine {
         switch name {
         case SettingsProbe.sessionUser: greeting.sessionUser = value
         case SettingsProbe.temporaryObjects: break
+        case LinkClaim.leadsRow: guard value == "t" else { throw Self.notLeading }
         default: greeting.settings[name] = value
         }
+    }
+
+    private static var notLeading: PostgresError {
+        PostgresError(
+            "57P03", "this node does not lead any more", severity: .fatal,
+            hint: "Connect again: the node that leads now answers.")
     }
 
     private static var unexpected: PostgresError {

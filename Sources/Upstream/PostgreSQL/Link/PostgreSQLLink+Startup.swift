@@ -14,7 +14,7 @@ extension PostgreSQLLink {
             handler,
             LinkStartupStateMachine(
                 user: user, credentials: credentials, binding: binding, target: attempts.target,
-                probesSettings: probesSettings))
+                probesSettings: probesSettings, claim: claim))
         var message = ByteBuffer()
         message.writeStartup(startup)
         handler.send(message)

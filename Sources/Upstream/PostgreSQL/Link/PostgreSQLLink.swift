@@ -34,6 +34,7 @@ package final class PostgreSQLLink: UpstreamLink {
     let credentials: UpstreamCredentials?
     let eventLoop: any EventLoop
     let probesSettings: Bool
+    let claim: LinkClaim?
     /// Held until the link is over, then let go: the delegate owns the link.
     var delegate: (any UpstreamLinkDelegate)?
 
@@ -68,8 +69,9 @@ package final class PostgreSQLLink: UpstreamLink {
         settings: PostgreSQLUpstreamSettings, tls: LinkTLS, servers: KnownServers,
         startup: SessionStartup, eventLoop: any EventLoop,
         delegate: any UpstreamLinkDelegate, probesSettings: Bool,
-        credentials: UpstreamCredentials? = nil
+        credentials: UpstreamCredentials? = nil, claim: LinkClaim? = nil
     ) {
+        self.claim = claim
         self.settings = settings
         self.tls = tls
         self.servers = servers

@@ -56,7 +56,8 @@ package struct PostgreSQLLinkFactory: Sendable {
         let link = PostgreSQLLink(
             settings: settings, tls: tls, servers: servers, startup: startup,
             eventLoop: eventLoop, delegate: delegate, probesSettings: probeSettings,
-            credentials: credentials?.of(startup.user))
+            credentials: credentials?.of(startup.user),
+            claim: redirected == nil ? redirection.claim.withLock { $0 } : nil)
         if redirected?.destination == .unknownPrimary {
             link.start(failingWith: Self.unknownPrimary)
         } else {
@@ -76,6 +77,13 @@ package struct PostgreSQLLinkFactory: Sendable {
         }
     }
 
+    /// What links to the server have to be marked with; nil: nothing.
+    package func setClaim(_ claim: LinkClaim?) {
+        redirection.claim.withLock { $0 = claim }
+    }
+
+    package var claim: LinkClaim? { redirection.claim.withLock { $0 } }
+
     package var isRedirected: Bool { redirection.target.withLock { $0 != nil } }
 
     private static let unknownPrimary = PostgresError(
@@ -84,6 +92,7 @@ package struct PostgreSQLLinkFactory: Sendable {
 
     private final class Redirection: Sendable {
         let target = Mutex<(destination: LinkDestination, servers: KnownServers)?>(nil)
+        let claim = Mutex<LinkClaim?>(nil)
     }
 }
 

@@ -158,19 +158,27 @@ final class LinkPool: Sendable {
 
     func connected(_ link: PooledLink, numbered note: (UInt64) -> Void) {
         let greeting = link.greeting
+        metrics?.upstreamConnections.increment()
+        if state.withLock({ link.bornAt < $0.keepsFrom }) {
+            // Nobody gets it: it leads to where links led before.
+            link.close()
+            connectFailed(link, Self.elsewhere)
+            return
+        }
         let (number, answer, isClosed) = state.withLock { state in
             if let key = greeting.backendKey { state.connected[key.processID] = link }
             return (
                 Self.number(of: greeting, in: &state),
-                state.links.connected(link, now: now()),
-                state.isClosed || link.bornAt < state.keepsFrom
+                state.links.connected(link, now: now()), state.isClosed
             )
         }
         note(number)
-        metrics?.upstreamConnections.increment()
         perform(answer)
         if isClosed { closeIdle() }
     }
+
+    private static let elsewhere = PostgresError(
+        "57P03", "another node leads now", severity: .fatal, hint: "Try again.")
 
     /// A connection that was ready is closed, by whomever.
     func noteClosed(_ link: PooledLink) {
@@ -340,6 +348,14 @@ final class LinkPool: Sendable {
     func replaceLinks() {
         state.withLock { $0.keepsFrom = now() }
         closeIdle()
+    }
+
+    /// Ends what there is now, whoever has it, and returns when that is done.
+    func endLinks(_ error: PostgresError) async {
+        replaceLinks()
+        for link in state.withLock({ Array($0.connected.values) }) {
+            try? await link.eventLoop.submit { link.upstreamClosed(error, mayStillRun: true) }.get()
+        }
     }
 
     /// Nothing idle is kept from now on.

@@ -122,6 +122,11 @@ package final class LinkPools: Sendable {
         for pool in state.withLock({ Array($0.pools.values) }) { pool.replaceLinks() }
     }
 
+    /// Ends all connections, whoever has them, and returns when that is done.
+    func endLinks(_ error: PostgresError) async {
+        for pool in state.withLock({ Array($0.pools.values) }) { await pool.endLinks(error) }
+    }
+
     /// What the client that uses, or used last, the connection of server process `processID` in
     /// `database` was told as its own process id; nil where the connection is no pool's.
     package func clientProcessID(onConnection processID: Int32, database: String) -> Int32? {
