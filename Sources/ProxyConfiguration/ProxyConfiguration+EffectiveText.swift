@@ -121,6 +121,7 @@ extension ProxyConfiguration.UpstreamDatabase {
     package func url(masked: Bool) -> String {
         switch self {
         case .sqlite(let path): "sqlite:\(path)"
+        case .primary: "primary"
         case .postgresql(let connection): masked ? connection.masked : connection.text
         }
     }

@@ -134,13 +134,17 @@ extension ProxyConfiguration.Listen {
 }
 
 extension ProxyConfiguration.Upstream {
-    private static let allowed = "\"sqlite:PATH\" or \"postgresql://user@host:port/database\""
+    private static let allowed =
+        "\"sqlite:PATH\" or \"postgresql://user@host:port/database\", or \"primary\" for a node that "
+        + "follows another one"
 
     init(_ reader: SectionReader, directory: String) throws(ConfigurationError) {
         guard let url = try reader.string(.upstreamURL, allowed: Self.allowed) else {
             throw reader.error(.upstreamURL, "missing", allowed: Self.allowed)
         }
-        if url.hasPrefix("sqlite:") {
+        if url == "primary" {
+            database = .primary
+        } else if url.hasPrefix("sqlite:") {
             database = .sqlite(path: try Self.sqlitePath(url, reader, directory: directory))
         } else if url.hasPrefix("postgresql://") || url.hasPrefix("postgres://") {
             do {

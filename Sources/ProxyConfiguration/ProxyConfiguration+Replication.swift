@@ -72,7 +72,19 @@ extension ProxyConfiguration.Replication {
         if !follow.isEmpty, case .sqlite = upstream {
             throw reader.error(
                 .replicationFollow, "has no effect in front of a SQLite file",
-                allowed: "a node in front of PostgreSQL; a SQLite file has one node that leads")
+                allowed: "upstream.url = \"primary\": a SQLite file has one node that leads")
+        }
+        if case .primary = upstream {
+            guard !follow.isEmpty else {
+                throw reader.error(
+                    .replicationFollow, "is missing, and upstream.url is \"primary\"",
+                    allowed: "the mirror port of the node to follow")
+            }
+            guard !failover else {
+                throw reader.error(
+                    .replicationFailover, "found true, and upstream.url is \"primary\"",
+                    allowed: "false; a node that may lead needs the database's URL")
+            }
         }
         if failover, listen == nil || follow.isEmpty {
             throw reader.error(

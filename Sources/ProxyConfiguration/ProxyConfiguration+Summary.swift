@@ -56,6 +56,7 @@ extension ProxyConfiguration {
             let file = path.split(separator: "/").last ?? "database"
             let stem = file.split(separator: ".").first ?? file
             words += ["-U", "mynah", String(stem)]
+        case .primary: break
         case .postgresql(let connection):
             if let user = connection.parameters["user"] {
                 words += ["-U", user]

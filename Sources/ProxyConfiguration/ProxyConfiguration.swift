@@ -48,6 +48,8 @@ package struct ProxyConfiguration: Sendable, Equatable {
         /// An absolute path.
         case sqlite(path: String)
         case postgresql(ConnectionString)
+        /// None of its own: the node that this one follows.
+        case primary
     }
 
     package struct Upstream: Sendable, Equatable {

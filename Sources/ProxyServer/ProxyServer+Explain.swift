@@ -116,6 +116,7 @@ extension ProxyConfiguration {
     fileprivate var clientDefaults: (user: String?, database: String?) {
         switch upstream.database {
         case .postgresql(let url): return (url.parameters["user"], url.parameters["dbname"])
+        case .primary: return (nil, nil)
         case .sqlite(let path):
             let file = path.split(separator: "/").last ?? "database"
             return ("mynah", String(file.split(separator: ".").first ?? file))

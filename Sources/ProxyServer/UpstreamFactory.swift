@@ -23,6 +23,12 @@ struct UpstreamFactory {
                     connectTimeout: TimeAmount(configuration.upstream.connectTimeout),
                     pool: PoolSettings(configuration.pool), cells: cells, metrics: metrics,
                     logger: logger)
+            case .primary:
+                return try PostgreSQLUpstream(
+                    conninfo: nil,
+                    connectTimeout: TimeAmount(configuration.upstream.connectTimeout),
+                    pool: PoolSettings(configuration.pool), cells: cells, metrics: metrics,
+                    logger: logger)
             case .sqlite(let path):
                 return try SQLiteUpstream(
                     path: path, settings: SQLiteUpstreamSettings(configuration.sqlite),

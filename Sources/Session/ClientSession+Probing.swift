@@ -27,7 +27,11 @@ extension ClientSession {
     }
 
     func needsProbe(before profile: QueryProfile) -> Bool {
-        canProbe && profile.statements.count == 1 && profile.statements[0].isCacheable
+        guard canProbe, profile.statements.count == 1 else { return false }
+        // A mirror without a catalog of its own cannot tell; the node that it follows may have it.
+        return profile.statements[0].isCacheable
+            || (services.right.isFollowing
+                && profile.statements[0].bypassReason == .catalogNotReady)
     }
 
     /// Asks the server for its settings; `frame` is looked at again when they are there.

@@ -36,8 +36,10 @@ class Nodes:
 
     def __init__(self, upstream: str, replicas: int = 1, **options):
         self.all = [Node(upstream, **options)]
+        # A SQLite file has one node; the others know nothing but that.
+        own = "primary" if upstream.startswith("sqlite:") else upstream
         for _ in range(replicas):
-            self.all.append(Node(upstream, follow=self.all[0].mirror_port, **options))
+            self.all.append(Node(own, follow=self.all[0].mirror_port, **options))
 
     @property
     def primary(self) -> Node:

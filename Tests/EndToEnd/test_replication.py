@@ -30,6 +30,20 @@ def test_a_replica_answers_what_its_primary_has_stored(nodes, session, table):
     wait_until(lambda: is_hit(cluster.replicas[0], replica, sql, b"7"), "the replica has it", 20)
 
 
+def test_a_sqlite_file_can_be_mirrored(nodes, session, sqlite_file, table):
+    cluster = nodes(upstream=f"sqlite:{sqlite_file}", replicas=2, replication={"mode": "sync"})
+    sessions = [session(node, user="mynah") for node in cluster.all]
+    sessions[1].run(f"CREATE TABLE {table} (id integer PRIMARY KEY, v integer)")
+    sessions[1].run(f"INSERT INTO {table} VALUES (1, 0)")
+    sql = f"SELECT v FROM {table} WHERE id = 1"
+    for number in range(1, 60):
+        sessions[number % 3].run(f"UPDATE {table} SET v = {number} WHERE id = 1")
+        for reader in sessions * 2:
+            assert reader.value(sql) == str(number).encode()
+    assert all(node.metrics().total("mynah_cache_hits_total") > 20 for node in cluster.all)
+    sessions[2].run(f"DROP TABLE {table}")
+
+
 def test_what_was_in_memory_before_is_taken_over(nodes, session, table, postgres):
     cluster = nodes(replicas=0)
     primary = session(cluster.primary)

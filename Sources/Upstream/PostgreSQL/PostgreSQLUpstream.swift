@@ -13,15 +13,26 @@ package final class PostgreSQLUpstream: Upstream {
     private let linkPools: LinkPools
     private let credentials = ClientCredentials()
     private let secrets: RoleSecretReader
+    private let hasServer: Bool
 
     /// Nothing is connected yet: a server that is down does not keep the proxy from starting.
     ///
+    /// `conninfo`: nil where there is no server but the one that links are redirected to.
+    ///
     /// Throws `F0000` where the connection string is wrong or asks for what is not supported.
     package init(
-        conninfo: String, connectTimeout: TimeAmount, pool: PoolSettings, cells: CellTable,
+        conninfo: String?, connectTimeout: TimeAmount, pool: PoolSettings, cells: CellTable,
         metrics: ProxyMetrics?, logger: Logger
     ) throws(PostgresError) {
-        var settings = try PostgreSQLUpstreamSettings(connectionString: conninfo)
+        let hasServer = conninfo != nil
+        self.hasServer = hasServer
+        let conninfo = conninfo ?? "postgresql://"
+        var settings =
+            hasServer
+            ? try PostgreSQLUpstreamSettings(connectionString: conninfo)
+            : PostgreSQLUpstreamSettings(
+                // Never connected to: links are redirected, or fail.
+                hosts: [PostgreSQLAddress(host: "127.0.0.1", port: 1)])
         settings.connectTimeout = min(settings.connectTimeout, connectTimeout)
         secrets = RoleSecretReader(conninfo: conninfo)
         if settings.hosts.count > 1, settings.target == .any {
@@ -46,7 +57,8 @@ package final class PostgreSQLUpstream: Upstream {
             settings: settings, credentials: credentials, onServerChanged: forget)
         self.links = links
         postgreSQLAnalyzer = PostgreSQLAnalyzer(
-            conninfo: conninfo, cells: cells, logger: logger, onServerChanged: forget)
+            conninfo: hasServer ? conninfo : nil, cells: cells, logger: logger,
+            onServerChanged: forget)
         linkPools = LinkPools(
             settings: pool, user: settings.user, database: settings.database, metrics: metrics,
             // Both only grow.
@@ -96,6 +108,10 @@ package final class PostgreSQLUpstream: Upstream {
     }
 
     package func checkReachable() async throws {
+        guard hasServer else {
+            if links.isPrimaryKnown { return }
+            throw ControlError("the node that leads has not been reached")
+        }
         try await postgreSQLAnalyzer.reachable()
     }
 

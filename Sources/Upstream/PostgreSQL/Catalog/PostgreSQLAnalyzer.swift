@@ -19,23 +19,27 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
     private let cells: CellTable
     private let logger: Logger?
     private let controls: ControlConnections
+    private let hasServer: Bool
     private let texts = Mutex(
         BoundedMemo<ExactText, Result<[SyntaxFacts], PgQuery.Failure>>(
             maximumCount: 16_384, maximumBytes: 32 << 20))
     private let catalogs = Mutex<[ExactText: CatalogSlot]>([:])
 
     /// - Parameters:
-    ///   - conninfo: how to reach the server: a connection string or URI.
+    ///   - conninfo: how to reach the server: a connection string or URI; nil: there is none, and
+    ///     what needs a catalog is assumed to do the worst.
     ///   - cells: the cache's cells; the analyzer reads the `catalog` cells.
     ///   - onServerChanged: called with a database's name when its server was restarted, failed
     ///     over or replaced: whatever is cached of it must go. On any thread.
     package init(
-        conninfo: String, cells: CellTable, logger: Logger? = nil,
+        conninfo: String?, cells: CellTable, logger: Logger? = nil,
         onServerChanged: @escaping @Sendable (_ database: String) -> Void = { _ in }
     ) {
         self.cells = cells
         self.logger = logger
-        controls = ControlConnections(conninfo: conninfo, onServerChanged: onServerChanged)
+        controls = ControlConnections(
+            conninfo: conninfo ?? "", onServerChanged: onServerChanged)
+        hasServer = conninfo != nil
     }
 
     /// Remembers the first user of a database: the control connection logs in as that user where
@@ -168,7 +172,7 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
                 slot.loadFailed()
             }
         }
-        guard let control = controls.connection(to: database) else {
+        guard hasServer, let control = controls.connection(to: database) else {
             slot.loadFailed()
             return
         }

@@ -84,6 +84,12 @@ package struct PostgreSQLLinkFactory: Sendable {
 
     package var claim: LinkClaim? { redirection.claim.withLock { $0 } }
 
+    package var isPrimaryKnown: Bool {
+        redirection.target.withLock { target in
+            if case .primary? = target?.destination { true } else { false }
+        }
+    }
+
     package var isRedirected: Bool { redirection.target.withLock { $0 != nil } }
 
     private static let unknownPrimary = PostgresError(

@@ -72,7 +72,11 @@ extension SQLiteSession {
     /// What the client is told when the link is ready.
     var greeting: UpstreamGreeting {
         var all: [String: String] = [:]
-        for (name, value) in settings.all { all[name.lowercased()] = value }
+        // The same as another Mynah would ask for: it mirrors answers by them.
+        let names = Set(SettingsProbe.settingNames)
+        for (name, value) in settings.all where names.contains(name.lowercased()) {
+            all[name.lowercased()] = value
+        }
         return UpstreamGreeting(
             parameterStatuses: settings.reportedValues.map {
                 SessionStartup.Parameter(name: $0.name, value: $0.value)
