@@ -26,6 +26,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case cacheMaximumEntry = "cache.max_entry"
     case cacheSingleFlight = "cache.single_flight"
     case cacheVerify = "cache.verify"
+    case cacheStaleIfError = "cache.stale_if_error"
     case replicationListen = "replication.listen"
     case replicationFollow = "replication.follow"
     case replicationFailover = "replication.failover"
@@ -122,7 +123,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
             .pool
         case .sqliteReaders, .sqliteLockTimeout, .sqliteExternalWriteCheck: .sqlite
         case .cacheEnabled, .cacheMemory, .cacheTTL, .cacheMaximumEntry, .cacheSingleFlight,
-            .cacheVerify:
+            .cacheVerify, .cacheStaleIfError:
             .cache
         case .replicationListen, .replicationFollow, .replicationFailover, .replicationArbiter,
             .replicationMode, .replicationLease, .replicationBuffer, .replicationAdvertise, .replicationKeyFile,

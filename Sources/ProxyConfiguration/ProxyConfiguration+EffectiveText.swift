@@ -74,6 +74,7 @@ extension ProxyConfiguration {
         case .cacheMaximumEntry: return TOMLText.quoted(cache.maximumEntry.description)
         case .cacheSingleFlight: return "\(cache.singleFlight)"
         case .cacheVerify: return cache.verifiedShare == 0 ? "0" : "\(cache.verifiedShare)"
+        case .cacheStaleIfError: return cache.staleIfError.tomlText
         case .replicationListen: return TOMLText.quoted(replication.listen?.description ?? "")
         case .replicationFollow:
             let texts = replication.follow.map(\.description)

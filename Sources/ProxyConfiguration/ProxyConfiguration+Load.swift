@@ -248,6 +248,10 @@ extension ProxyConfiguration.Cache {
         }
         singleFlight = try reader.bool(.cacheSingleFlight) ?? true
         verifiedShare = try reader.share(.cacheVerify) ?? 0
+        staleIfError =
+            try reader.duration(
+                .cacheStaleIfError, in: .seconds(1) ... .seconds(86_400), zero: "never")
+            ?? .zero
     }
 }
 

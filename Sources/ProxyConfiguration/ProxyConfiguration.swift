@@ -99,6 +99,8 @@ package struct ProxyConfiguration: Sendable, Equatable {
         package var singleFlight: Bool
         /// The share of hits, from 0 to 1, that are also run in the database and compared.
         package var verifiedShare: Double
+        /// For how long reads are answered with what is no longer certain while the upstream is away.
+        package var staleIfError: Duration
     }
 
     /// Whether commits wait for those who follow.

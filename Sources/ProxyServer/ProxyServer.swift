@@ -96,6 +96,7 @@ package struct ProxyServer: Sendable {
                         readiness: { await Self.readiness(of: upstream) })))
         }
         all.append(.init(service: CacheSweeper(cache: cache)))
+        all.append(.init(service: AbsenceWatch(services: services, logger: logger)))
         all.append(
             .init(
                 service: ReloadService(

@@ -22,6 +22,8 @@ extension SessionOptions {
                 return .store(
                     timeToLive: decision.ttl.map { UInt64(max(0, TimeAmount($0).nanoseconds)) })
             })
+        staleIfError = UInt64(
+            max(0, TimeAmount(configuration.cache.staleIfError).nanoseconds))
         secretQuestion = configuration.auth.query.map { query in
             RoleSecretQuestion(
                 sql: query.sql, user: query.user, password: query.password?.secret,

@@ -37,6 +37,8 @@ package final class ReplyCache: Sendable {
     package let shardCount: Int
     private let memory: Atomic<Int>
     private let maximumEntry: Atomic<Int>
+    /// Nanoseconds for which expired entries are kept, though `lookup` does not find them.
+    private let retention = Atomic<UInt64>(0)
     private let resizing = Mutex(())
     /// Told of every answer that is stored; nil where nobody mirrors them.
     private let log: MirrorLog?
@@ -99,7 +101,7 @@ package final class ReplyCache: Sendable {
         if reply.isCurrent, !reply.isExpired(at: now) { return reply }
         var released = ReleasedReplies()
         shard.pointee.state.withLock { state in
-            state.removeIfDead(reply, now: now, releasing: &released)
+            state.removeIfDead(reply, now: removalTime(now), releasing: &released)
         }
         return nil
     }
@@ -126,6 +128,17 @@ package final class ReplyCache: Sendable {
         if found.isInvalidated { return .invalidated }
         if found.isExpired(at: now) { return .expired }
         return found.isCurrent ? .current(found) : .writerInFlight(found)
+    }
+
+    /// Expired entries are removed so much later than they expire; nanoseconds.
+    package func setRetention(_ nanoseconds: UInt64) {
+        retention.store(nanoseconds, ordering: .relaxed)
+    }
+
+    /// What has expired by then may go.
+    private func removalTime(_ now: UInt64) -> UInt64 {
+        let retention = retention.load(ordering: .relaxed)
+        return now > retention ? now - retention : 0
     }
 
     /// Drops `reply` if it is still in the cache.
@@ -223,6 +236,7 @@ extension ReplyCache {
     /// `budget` entries and empty buckets, going on where the last call ended, and at most each
     /// once. Returns how many entries it removed.
     package func sweep(now: UInt64, budget: Int) -> Int {
+        let now = removalTime(now)
         var position = sweepPosition.withLock { $0 }
         var budget = budget
         var removed = 0

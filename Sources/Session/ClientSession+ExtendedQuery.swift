@@ -15,6 +15,8 @@ enum SegmentAnswer {
     /// Of transaction control that the upstream need not know.
     case noData
     case commandComplete(String)
+    /// That the next answer is not certain.
+    case uncertainty
 }
 
 extension ClientSession {
@@ -210,6 +212,10 @@ extension ClientSession {
             if let found, !mayServe(found) || verifies(found, text: statement.query) {
                 reply = nil
             }
+            if reply == nil, let uncertain = uncertainReply(now: now) {
+                answerScratch.append(.uncertainty)
+                reply = uncertain
+            }
             walk.isBound = true
             walk.boundBy = frame
             walk.boundReply = reply
@@ -326,6 +332,7 @@ extension ClientSession {
             case .rowDescription(let reply):
                 if let description = reply.rowDescription { output.append(description) }
             case .body(let reply): output.append(reply.body)
+            case .uncertainty: writeUncertaintyNotice()
             case .noData: output.buffer.writeNoData()
             case .commandComplete(let tag): output.buffer.writeCommandComplete(tag)
             }

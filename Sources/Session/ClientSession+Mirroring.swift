@@ -64,6 +64,33 @@ extension ClientSession {
         if mirroring.tellsPosition { services.cells.log?.stored(reply) }
     }
 
+    // MARK: Without the upstream
+
+    /// What may be answered while the upstream is away, though it is no longer certain; nil where
+    /// nothing may. The key is in `keyScratch`.
+    func uncertainReply(now: UInt64) -> CachedReply? {
+        guard services.absence.isAway, transaction.visibleStatus == .idle,
+            services.absence.duration(now: now) != nil
+        else { return nil }
+        let allowance = services.absence.allowance
+        return keyScratch.withUnsafeReadableBytes { key in
+            services.cache.peek(
+                key, hash: ReplyCache.hash(key), now: now > allowance ? now - allowance : 0)
+        }
+    }
+
+    /// To be sent before an answer of `uncertainReply`.
+    func writeUncertaintyNotice() {
+        services.metrics.staleAnswers.increment()
+        let away = services.absence.duration(now: MonotonicClock.now) ?? 0
+        output.buffer.writeNoticeResponse(
+            PostgresError(
+                "01000", "this answer may be out of date: the database cannot be reached",
+                severity: .warning,
+                detail: "It is from memory. The database has been away for "
+                    + "\(away / 1_000_000_000) s."))
+    }
+
     // MARK: Telling
 
     /// ReadyForQuery, and before it what a mirror has to know.

@@ -54,10 +54,17 @@ extension ClientSession {
         let start = MonotonicClock.now
         CacheKeyWriter.writeSimple(
             query: query, identity: identity, parseIdentity: parseIdentity, into: &keyScratch)
-        let reply = keyScratch.withUnsafeReadableBytes { key in
+        var reply = keyScratch.withUnsafeReadableBytes { key in
             services.cache.lookup(key, hash: ReplyCache.hash(key), now: start)
         }
-        guard let reply, reply.rowDescription != nil, mayServe(reply),
+        if let found = reply, !mayServe(found) { reply = nil }
+        if reply == nil, let uncertain = uncertainReply(now: start),
+            uncertain.rowDescription != nil
+        {
+            writeUncertaintyNotice()
+            reply = uncertain
+        }
+        guard let reply, reply.rowDescription != nil,
             !verifies(reply, text: String(decoding: query, as: UTF8.self))
         else { return false }
         output.append(reply.rowDescriptionAndBody)

@@ -16,6 +16,8 @@ package final class SessionServices: Sendable {
     let cells: CellTable
     /// Whether this node may answer from memory. Asked for every answer.
     package let right: ServingRight
+    /// Whether the upstream is away.
+    package let absence = UpstreamAbsence()
     let flights: FlightTable
     package let coordinator: WriteCoordinator
     package let identities: SessionIdentityTable
@@ -67,6 +69,12 @@ package final class SessionServices: Sendable {
         sharing = Atomic(options.sharesFlights)
         currentVerifiedShare = Atomic(options.verifiedShare.bitPattern)
         currentOptionsVersion = Atomic(0)
+        applyStaleness(of: options)
+    }
+
+    private func applyStaleness(of options: SessionOptions) {
+        absence.allowance = options.staleIfError
+        cache.setRetention(options.staleIfError)
     }
 
     private let sessions = Atomic<UInt64>(0)
@@ -87,6 +95,7 @@ package final class SessionServices: Sendable {
             currentEntryLimit.store(newValue.maximumEntry, ordering: .relaxed)
             sharing.store(newValue.sharesFlights, ordering: .relaxed)
             currentVerifiedShare.store(newValue.verifiedShare.bitPattern, ordering: .relaxed)
+            applyStaleness(of: newValue)
             currentOptionsVersion.add(1, ordering: .sequentiallyConsistent)
             if !newValue.isCacheEnabled { cache.removeAll() }
         }
@@ -131,6 +140,8 @@ package struct SessionOptions: Sendable {
     package var matchingRule: @Sendable (_ readSet: [Relation], _ query: String) -> String?
     /// The share of hits, from 0 to 1, that are also run upstream and compared.
     package var verifiedShare: Double
+    /// For how long answers are given while the upstream is away; nanoseconds.
+    package var staleIfError: UInt64 = 0
     /// How the upstream is asked for users' secrets; nil where it is not.
     package var secretQuestion: RoleSecretQuestion?
 

@@ -59,6 +59,10 @@ extension ProxyMetrics {
             "mynah_cache_verify_inconclusive_total",
             help: "Hits chosen to be checked that could not be: written meanwhile, for one.",
             cacheVerifyInconclusive.value)
+        text.counter(
+            "mynah_cache_stale_answers_total",
+            help: "Answers that may be out of date, given while the upstream was away.",
+            staleAnswers.value)
         text.histogram(
             "mynah_hit_duration_seconds",
             help: "Time to answer a statement from memory.", hitLatency.snapshot())

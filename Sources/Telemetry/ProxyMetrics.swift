@@ -71,6 +71,9 @@ package final class ProxyMetrics: Sendable {
     package let errorsSent = Counter()
     package let bytesToClients = Counter()
 
+    /// Answers given while the upstream was away that were not certain.
+    package let staleAnswers = Counter()
+
     private let bypasses: [Counter]
     private let replicationFigures = Mutex<(@Sendable () -> ReplicationFigures)?>(nil)
     private let cacheGauges = Mutex<(@Sendable () -> CacheGauges)?>(nil)

@@ -30,7 +30,7 @@ struct ConfigurationErrorTests {
         #expect(
             try message("[cache]\nenabled = true\nmemroy = \"1GB\"") == """
                 proxy.conf:4: cache.memroy: unknown key; allowed keys here: enabled, memory, ttl, \
-                max_entry, single_flight, verify (did you mean "memory"?)
+                max_entry, single_flight, verify, stale_if_error (did you mean "memory"?)
                 """)
         #expect(
             try message("[log]\ncolour = 1") == """
@@ -193,7 +193,7 @@ struct ConfigurationErrorTests {
         #expect(
             missing?.description == """
                 proxy.conf: upstream.url: missing; allowed: "sqlite:PATH" or \
-                "postgresql://user@host:port/database"
+                "postgresql://user@host:port/database", or "primary" for a node that follows another one
                 """)
         #expect(
             try upstreamMessage("sqlite:").contains("found \"sqlite:\"; allowed: \"sqlite:PATH\""))
@@ -203,7 +203,8 @@ struct ConfigurationErrorTests {
         #expect(
             try upstreamMessage("postgresql://h/d?sslmod=x") == """
                 proxy.conf:3: upstream.url: not a connection URL: invalid URI query parameter: \
-                "sslmod"; allowed: "sqlite:PATH" or "postgresql://user@host:port/database"
+                "sslmod"; allowed: "sqlite:PATH" or "postgresql://user@host:port/database", or \
+                "primary" for a node that follows another one
                 """)
         #expect(try upstreamMessage("postgresql://[::1/d").contains("matching \"]\""))
     }

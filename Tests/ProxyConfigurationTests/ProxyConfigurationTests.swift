@@ -91,6 +91,7 @@ struct ProxyConfigurationTests {
             ttl = "0"
             max_entry = "64kB"
             single_flight = false
+            stale_if_error = "90s"
             verify = 0.01
             [limits]
             max_client_connections = 7
@@ -127,7 +128,7 @@ struct ProxyConfigurationTests {
             configuration.cache
                 == .init(
                     isEnabled: false, memory: .gigabytes(1), maximumEntry: .kilobytes(64),
-                    singleFlight: false, verifiedShare: 0.01))
+                    singleFlight: false, verifiedShare: 0.01, staleIfError: .seconds(90)))
         #expect(configuration.policy == CachePolicy())
         #expect(
             configuration.limits
