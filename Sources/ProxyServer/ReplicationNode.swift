@@ -87,7 +87,8 @@ struct ReplicationNode {
             let isReady = readiness(follower, leadership)
             let made = MirrorPublisher(
                 settings: settings, source: source, identity: identity, group: group,
-                logger: logger, isReady: isReady, client: { primary.current })
+                logger: logger, isReady: isReady, client: { primary.current },
+                leadership: leadership)
             try await listen(made, host, port)
             publisher = made
             all.append(made)
@@ -105,13 +106,15 @@ struct ReplicationNode {
         return all
     }
 
-    /// Whether there is something to mirror.
+    /// Whether there is something to mirror. Where the database decides who leads, only that node can
+    /// be followed: two others could follow each other for a moment, and each send the other what it
+    /// cannot answer.
     private func readiness(
         _ follower: MirrorFollower?, _ leadership: LeadershipService?
     ) -> @Sendable () -> Bool {
         guard let follower else { return { true } }
         guard let leadership else { return { follower.isSynchronised } }
-        return { follower.isSynchronised || leadership.isLeading }
+        return { leadership.isLeading }
     }
 
     private func listen(_ publisher: MirrorPublisher, _ host: String, _ port: Int) async throws {
@@ -159,6 +162,7 @@ struct ReplicationNode {
                 upstream.lead(try await lock.claim())
                 whenLeading()
             },
+            onHandOver: { await upstream.quiesce(patience: .seconds(5)) },
             onFollow: { await upstream.stepDown() })
     }
 }
@@ -166,6 +170,7 @@ struct ReplicationNode {
 extension LeadershipLock: LeadershipArbiter {
     package func tryToLead() async throws -> Bool { try await take() }
     package func isLeading() async throws -> Bool { try await isHeld() }
+    package func waitToLead() async throws -> Bool { try await wait(patience: .seconds(8)) }
     package func resign() async { await release() }
 }
 

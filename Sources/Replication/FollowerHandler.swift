@@ -29,6 +29,7 @@ final class FollowerHandler: ChannelInboundHandler {
     private let number: UInt64
     private let isReady: @Sendable () -> Bool
     private let client: @Sendable () -> (host: String, port: UInt16)
+    private let leadership: LeadershipService?
 
     private var state = State.awaitingGreeting
     private var framing: MirrorFraming
@@ -44,11 +45,14 @@ final class FollowerHandler: ChannelInboundHandler {
     ///   - number: unlike that of any other follower of this process.
     ///   - isReady: whether there is something to mirror.
     ///   - client: where clients of the node that leads connect.
+    ///   - leadership: nil where who leads is configured.
     init(
         settings: ReplicationSettings, node: NodeID, source: MirrorSource, number: UInt64,
         figures: PublisherFigures, logger: Logger, isReady: @escaping @Sendable () -> Bool,
-        client: @escaping @Sendable () -> (host: String, port: UInt16)
+        client: @escaping @Sendable () -> (host: String, port: UInt16),
+        leadership: LeadershipService? = nil
     ) {
+        self.leadership = leadership
         self.settings = settings
         self.node = node
         self.source = source
@@ -132,7 +136,12 @@ final class FollowerHandler: ChannelInboundHandler {
     private func introduced(
         _ payload: inout ByteBuffer, _ context: ChannelHandlerContext
     ) throws(MirrorProtocolError) {
-        guard case .follow(let terms)? = try MirrorMessage.next(in: &payload) else {
+        let message = try MirrorMessage.next(in: &payload)
+        if case .promote? = message {
+            promote(context)
+            return
+        }
+        guard case .follow(let terms)? = message else {
             throw MirrorProtocolError(description: "a message out of turn")
         }
         if let refusal = refusal(of: terms) {
@@ -171,6 +180,37 @@ final class FollowerHandler: ChannelInboundHandler {
         logger.notice("a follower has come", metadata: ["peer": "\(peer)"])
     }
 
+    /// An operator wants this node to lead.
+    private func promote(_ context: ChannelHandlerContext) {
+        deadline?.cancel()
+        deadline = nil
+        logger.notice("asked to lead", metadata: ["peer": "\(peer)"])
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        let eventLoop = context.eventLoop
+        let then: @Sendable (String) -> Void = { reason in
+            eventLoop.execute {
+                let (handler, context) = bound.value
+                handler.answer(reason, context)
+            }
+        }
+        guard let leadership else {
+            then(Self.noFailover)
+            return
+        }
+        Task { then(await leadership.promote() ?? "") }
+    }
+
+    private static let noFailover = "replication.failover is false there: who leads is configured"
+
+    private func answer(_ reason: String, _ context: ChannelHandlerContext) {
+        guard state != .closed else { return }
+        var answer = ByteBuffer()
+        MirrorMessage.promoted(reason).write(to: &answer)
+        context.writeAndFlush(wrapOutboundOut(framing.frame(answer)), promise: nil)
+        finish()
+        context.close(promise: nil)
+    }
+
     private func refusal(of terms: MirrorTerms) -> MirrorRefusal? {
         if terms.node == node { return .itself }
         if terms.isSynchronous != settings.isSynchronous { return .otherMode }
@@ -198,7 +238,8 @@ final class FollowerHandler: ChannelInboundHandler {
                 }
                 acknowledged = position.index
                 followers.acknowledged(number, position.index, now: now)
-            case .follow, .welcome, .begin, .cells, .identity, .opened, .closed, .nothing, .stored,
+            case .handOver: leadership?.handOver()
+            case .promote, .promoted, .follow, .welcome, .begin, .cells, .identity, .opened, .closed, .nothing, .stored,
                 .entry, .entriesEnd, .answer, .refusal:
                 throw MirrorProtocolError(description: "a message out of turn")
             }

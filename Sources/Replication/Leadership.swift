@@ -7,7 +7,11 @@ package protocol LeadershipArbiter: Sendable {
     /// Ends every session that another node has with the database, and returns when none is left:
     /// nothing that one of them has sent can become visible from then on.
     func endSessionsOfOthers() async throws -> Int
-    /// Gives the lead up.
+    /// Waits to be the next to lead. True where this node leads now.
+    func waitToLead() async throws -> Bool
+    /// Gives the lead up, perhaps to take it again later.
+    func yield() async throws
+    /// Gives the lead up for good.
     func resign() async
 }
 

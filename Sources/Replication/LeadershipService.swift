@@ -23,7 +23,13 @@ package final class LeadershipService: Service {
     private let logger: Logger
     private let onLead: @Sendable () async throws -> Void
     private let onFollow: @Sendable () async -> Void
+    private let onHandOver: @Sendable () async -> Int
     private let leading = Atomic(false)
+    /// Somebody is to take over: asked of the node that leads.
+    private let isHandingOver = Atomic(false)
+    /// This node is to take over.
+    private let isPromoted = Atomic(false)
+    private let isQuiet = Atomic(false)
     private let takeovers = Atomic<UInt64>(0)
     private let keptMirrors = Atomic<UInt64>(0)
 
@@ -33,7 +39,9 @@ package final class LeadershipService: Service {
     ///   - onFollow: they are not any more; to return when none is left.
     package init(
         arbiter: any LeadershipArbiter, settings: ReplicationSettings, source: MirrorSource,
-        follower: MirrorFollower, logger: Logger, onLead: @escaping @Sendable () async throws -> Void,
+        follower: MirrorFollower, logger: Logger,
+        onLead: @escaping @Sendable () async throws -> Void,
+        onHandOver: @escaping @Sendable () async -> Int,
         onFollow: @escaping @Sendable () async -> Void
     ) {
         self.arbiter = arbiter
@@ -43,8 +51,34 @@ package final class LeadershipService: Service {
         self.follower = follower
         self.logger = logger
         self.onLead = onLead
+        self.onHandOver = onHandOver
         self.onFollow = onFollow
     }
+
+    /// Another node is to lead, which waits for that: this one lets its clients' transactions end and
+    /// gives the lead up. Without effect where it does not lead.
+    func handOver() {
+        if isLeading { isHandingOver.store(true, ordering: .sequentiallyConsistent) }
+    }
+
+    /// Makes this node lead, in agreement with the one that does. Returns why it does not, if so.
+    func promote() async -> String? {
+        if isLeading { return nil }
+        guard follower.isSynchronised else { return "it follows no node that leads" }
+        isPromoted.store(true, ordering: .sequentiallyConsistent)
+        defer { isPromoted.store(false, ordering: .sequentiallyConsistent) }
+        // It waits in the database's queue by then, and is the next.
+        try? await Task.sleep(for: .milliseconds(Int64(2 * timing.attempt / 1_000_000) + 50))
+        await follower.askToHandOver()
+        let end = ContinuousClock.now + Self.promotionTime
+        while ContinuousClock.now < end {
+            if isLeading { return nil }
+            try? await Task.sleep(for: .milliseconds(10))
+        }
+        return "the node that leads has not handed over within \(Self.promotionTime)"
+    }
+
+    private static let promotionTime = Duration.seconds(15)
 
     package var isLeading: Bool { leading.load(ordering: .sequentiallyConsistent) }
 
@@ -97,7 +131,8 @@ package final class LeadershipService: Service {
         var lastReason: String?
         while true {
             do {
-                if try await arbiter.tryToLead() { return now }
+                let isNext = isPromoted.load(ordering: .sequentiallyConsistent)
+                if try await isNext ? arbiter.waitToLead() : arbiter.tryToLead() { return now }
                 lastReason = nil
             } catch {
                 // Who else leads is not known either: nothing can be done but go on asking.
@@ -136,11 +171,12 @@ package final class LeadershipService: Service {
         // From here on writes open windows of this node's; they are held back until it may lead.
         source.right.lead(until: 0)
         let windows = source.log.lead(epoch: .random(in: 1 ... .max))
-        leading.store(true, ordering: .sequentiallyConsistent)
         takeovers.add(1, ordering: .relaxed)
         if isWarm { keptMirrors.add(1, ordering: .relaxed) }
         do {
             try await onLead()
+            // Last: others are told from here on that this is where to go.
+            leading.store(true, ordering: .sequentiallyConsistent)
         } catch {
             // The database is gone again: `lead` finds out as well.
             logger.warning("cannot lead", metadata: ["reason": "\(error)"])
@@ -162,7 +198,22 @@ package final class LeadershipService: Service {
     private func lead() async {
         var asked = now
         var lastReason: String?
+        isHandingOver.store(false, ordering: .sequentiallyConsistent)
+        var quiet: Task<Int, Never>?
         while !Task.isCancelled {
+            if isHandingOver.exchange(false, ordering: .sequentiallyConsistent) {
+                logger.notice("handing over: waiting for transactions to end")
+                // It leads on until they have.
+                quiet = Task { [self] in
+                    let busy = await onHandOver()
+                    isQuiet.store(true, ordering: .sequentiallyConsistent)
+                    return busy
+                }
+            }
+            if isQuiet.exchange(false, ordering: .sequentiallyConsistent) {
+                await giveUp(stillBusy: await quiet?.value ?? 0)
+                return
+            }
             do {
                 guard try await arbiter.isLeading() else {
                     logger.warning("another node may lead now: following")
@@ -183,6 +234,15 @@ package final class LeadershipService: Service {
             asked = now
         }
         if !Task.isCancelled { await stepDown() }
+    }
+
+    /// Gives the lead to whoever waits for it.
+    private func giveUp(stillBusy: Int) async {
+        logger.notice("handing over", metadata: ["connections ended": "\(stillBusy)"])
+        await stepDown()
+        try? await arbiter.yield()
+        // Whoever has asked for it is in the queue; if nobody is any more, this node leads again.
+        try? await Self.sleep(4 * timing.attempt)
     }
 
     /// In this order: writes are held back, then there is nothing to send them over, and only then

@@ -84,7 +84,7 @@ final class MirrorApplier {
             _ = try store(record, now: now)
         case .entriesEnd: try mustHaveBegun()
         case .answer(let number, let age): try answered(number, age, now: now)
-        case .follow, .heartbeat, .acknowledge, .welcome, .refusal:
+        case .follow, .heartbeat, .acknowledge, .handOver, .promote, .promoted, .welcome, .refusal:
             throw MirrorProtocolError(description: "a message out of turn")
         }
     }

@@ -18,6 +18,7 @@ package final class MirrorFollower: Service {
     private let applier: NIOLoopBoundBox<MirrorApplier>
     private let logger: Logger
     private let figures = FollowerFigures()
+    private let current = Mutex<NIOLoopBound<PrimaryHandler>?>(nil)
     private let onPrimary: @Sendable (_ host: String, _ port: Int) -> Void
 
     private static let shortestPause = Duration.milliseconds(50)
@@ -87,6 +88,8 @@ package final class MirrorFollower: Service {
         } catch {
             return ("cannot connect: \(Self.text(of: error))", false)
         }
+        current.withLock { $0 = handler }
+        defer { current.withLock { $0 = nil } }
         await withTaskCancellationHandler {
             try? await channel.closeFuture.get()
         } onCancel: {
@@ -95,6 +98,15 @@ package final class MirrorFollower: Service {
         let hasFollowed = figures.isFollowing.exchange(false, ordering: .relaxed)
         let reason = try? await eventLoop.submit { handler.value.reason }.get()
         return (reason ?? "the connection has ended", hasFollowed)
+    }
+
+    /// Asks the node that is followed to let this one lead.
+    func askToHandOver() async {
+        guard let handler = current.withLock({ $0 }) else { return }
+        try? await eventLoop.submit {
+            guard let context = handler.value.context else { return }
+            handler.value.askToHandOver(context)
+        }.get()
     }
 
     /// The node leads from now on: what windows cover that are open is dropped, and unless the mirror

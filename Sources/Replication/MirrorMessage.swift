@@ -15,6 +15,13 @@ enum MirrorMessage {
     case heartbeat(UInt64)
     /// The follower has applied every record up to this one.
     case acknowledge(MirrorLog.Position)
+    /// The follower is to lead.
+    case handOver
+
+    // From an operator's command, in place of `follow`; and its answer, empty where it was done.
+
+    case promote
+    case promoted(String)
 
     // From the node that is followed.
 
@@ -83,8 +90,8 @@ extension MirrorRefusal: CustomStringConvertible {
         switch self {
         case .tooManyFollowers: "it has as many followers as it takes"
         case .nothingToMirror:
-            "it follows another node itself and has heard nothing from that yet; where two nodes "
-                + "follow each other, one of them must not"
+            "it does not lead, or follows another node itself and has heard nothing from that yet; "
+                + "where two nodes follow each other, one of them must not"
         case .otherMode: "its replication.mode is another one: all nodes need the same"
         case .otherLease: "its replication.lease is another one: all nodes need the same"
         case .itself: "it is this node itself"
@@ -104,6 +111,9 @@ extension MirrorMessage {
         static let follow = UInt8(ascii: "F")
         static let heartbeat = UInt8(ascii: "h")
         static let acknowledge = UInt8(ascii: "k")
+        static let handOver = UInt8(ascii: "H")
+        static let promote = UInt8(ascii: "P")
+        static let promoted = UInt8(ascii: "p")
         static let welcome = UInt8(ascii: "W")
         static let begin = UInt8(ascii: "B")
         static let cells = UInt8(ascii: "D")
@@ -131,6 +141,9 @@ extension MirrorMessage {
         case .follow: Tag.follow
         case .heartbeat: Tag.heartbeat
         case .acknowledge: Tag.acknowledge
+        case .handOver: Tag.handOver
+        case .promote: Tag.promote
+        case .promoted: Tag.promoted
         case .welcome: Tag.welcome
         case .begin: Tag.begin
         case .cells: Tag.cells
@@ -182,7 +195,8 @@ extension MirrorMessage {
         case .closed(let window, let committed):
             buffer.writeInteger(window)
             buffer.writeInteger(committed ? UInt8(1) : 0)
-        case .nothing, .entriesEnd: break
+        case .nothing, .entriesEnd, .handOver, .promote: break
+        case .promoted(let reason): buffer.writeCounted(reason)
         case .stored(let record), .entry(let record): record.write(to: &buffer)
         case .answer(let number, let age):
             buffer.writeInteger(number)
@@ -248,6 +262,9 @@ extension MirrorMessage {
             else { return nil }
             return .closed(window: window, committed: committed != 0)
         case Tag.nothing: return .nothing
+        case Tag.handOver: return .handOver
+        case Tag.promote: return .promote
+        case Tag.promoted: return body.readCounted().map(MirrorMessage.promoted)
         case Tag.stored: return ReplyRecord(from: &body).map(MirrorMessage.stored)
         case Tag.entry: return ReplyRecord(from: &body).map(MirrorMessage.entry)
         case Tag.entriesEnd: return .entriesEnd

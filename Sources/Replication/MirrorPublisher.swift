@@ -21,17 +21,21 @@ package final class MirrorPublisher: Service {
     private let figures = PublisherFigures()
     private let isReady: @Sendable () -> Bool
     private let client: @Sendable () -> (host: String, port: UInt16)
+    private let leadership: LeadershipService?
     private let connections = Atomic(0)
     private let numbers = Atomic<UInt64>(0)
 
     /// - Parameters:
     ///   - isReady: whether there is something to mirror.
     ///   - client: where clients of the node that leads connect; an empty host is this one.
+    ///   - leadership: nil where who leads is configured.
     package init(
         settings: ReplicationSettings, source: MirrorSource, identity: NodeIdentity,
         group: any EventLoopGroup, logger: Logger, isReady: @escaping @Sendable () -> Bool,
-        client: @escaping @Sendable () -> (host: String, port: UInt16)
+        client: @escaping @Sendable () -> (host: String, port: UInt16),
+        leadership: LeadershipService? = nil
     ) {
+        self.leadership = leadership
         self.settings = settings
         self.source = source
         node = identity.id
@@ -69,7 +73,7 @@ package final class MirrorPublisher: Service {
             FollowerHandler(
                 settings: settings, node: node, source: source,
                 number: numbers.add(1, ordering: .relaxed).newValue, figures: figures,
-                logger: logger, isReady: isReady, client: client))
+                logger: logger, isReady: isReady, client: client, leadership: leadership))
     }
 
     /// Lets leases run out for as long as the process runs.

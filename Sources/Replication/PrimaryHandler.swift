@@ -52,6 +52,13 @@ final class PrimaryHandler: ChannelInboundHandler {
         framing = MirrorFraming(longestFrame: settings.longestFrame)
     }
 
+    /// Set while there is a connection.
+    private(set) var context: ChannelHandlerContext?
+
+    func handlerAdded(context: ChannelHandlerContext) { self.context = context }
+
+    func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
+
     func channelActive(context: ChannelHandlerContext) {
         let greeting = MirrorGreeting(hasKey: settings.key != nil)
         nonce = greeting.nonce
@@ -207,7 +214,8 @@ final class PrimaryHandler: ChannelInboundHandler {
         case .entriesEnd:
             logger.notice("its cache has been taken over", metadata: ["entries": "\(entries)"])
         case .opened, .closed, .stored, .nothing: figures.records.add(1, ordering: .relaxed)
-        case .follow, .heartbeat, .acknowledge, .welcome, .cells, .identity, .answer, .refusal:
+        case .follow, .heartbeat, .acknowledge, .handOver, .promote, .promoted, .welcome, .cells,
+            .identity, .answer, .refusal:
             break
         }
     }
@@ -226,6 +234,12 @@ final class PrimaryHandler: ChannelInboundHandler {
             let question = applier.question(now: NIODeadline.now().uptimeNanoseconds)
         else { return }
         send(.heartbeat(question), context)
+    }
+
+    /// Asks the other node to let this one lead. Call on the event loop.
+    func askToHandOver(_ context: ChannelHandlerContext) {
+        guard state == .following else { return }
+        send(.handOver, context)
     }
 
     private func send(_ message: MirrorMessage, _ context: ChannelHandlerContext) {

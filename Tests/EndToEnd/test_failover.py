@@ -1,13 +1,16 @@
 """When the node that leads goes, another one takes over."""
 
+import concurrent.futures
 import signal
+import subprocess
+import threading
 import time
 
 import psycopg
 import pytest
 
 from nodes import Peers
-from servers import wait_until
+from servers import MYNAH_BINARY, wait_until
 
 
 @pytest.fixture
@@ -98,3 +101,67 @@ def test_a_synchronous_mirror_is_kept(peers, session, table):
     # What it has been sent it also forgets when it is told to.
     next_one.run(f"UPDATE {table} SET v = v + 1")
     assert next_one.value(statements[0]) == b"2"
+
+
+def promote(node) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [str(MYNAH_BINARY), "promote", "--config", str(node.configuration)],
+        capture_output=True, text=True, timeout=60,
+    )
+
+
+def test_a_planned_switchover_interrupts_nobody(peers, table):
+    nodes = peers(replication={"mode": "sync"})
+    clients = [
+        psycopg.connect(
+            f"host=127.0.0.1 port={node.port} user=postgres dbname=flights", autocommit=True)
+        for node in nodes.all for _ in range(2)
+    ]
+    clients[0].execute(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
+    for number in range(len(clients)):
+        clients[0].execute(f"INSERT INTO {table} VALUES ({number}, 0)")
+    ends = threading.Event()
+
+    def work(number: int) -> int:
+        """Counts up, in blocks and outside of them, and reads what it has counted."""
+        client, count = clients[number], 0
+        while not ends.is_set():
+            count += 1
+            if count % 2:
+                client.execute(f"UPDATE {table} SET v = v + 1 WHERE id = %s", [number])
+            else:
+                with client.transaction():
+                    client.execute(f"SELECT v FROM {table} WHERE id = %s FOR UPDATE", [number])
+                    client.execute(f"UPDATE {table} SET v = v + 1 WHERE id = %s", [number])
+            row = client.execute(f"SELECT v FROM {table} WHERE id = %s", [number]).fetchone()
+            assert row == (count,)
+        return count
+
+    with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
+        workers = [pool.submit(work, number) for number in range(len(clients))]
+        for _ in range(3):
+            time.sleep(0.5)
+            successor = nodes.replicas[0]
+            result = promote(successor)
+            assert (result.returncode, result.stdout) == (0, "it leads now\n"), result.stderr
+            assert successor.leads
+            nodes.wait()
+        ends.set()
+        counts = [worker.result(60) for worker in workers]
+    for number, count in enumerate(counts):
+        row = clients[0].execute(f"SELECT v FROM {table} WHERE id = {number}").fetchone()
+        assert row == (count,) and count > 3
+    for client in clients:
+        client.close()
+    assert promote(nodes.primary).returncode == 0
+
+
+def test_promote_says_why_not(peers, own_mynah, postgres):
+    nodes = peers(count=2)
+    victim = nodes.replicas[0]
+    kill(victim)
+    result = promote(victim)
+    assert result.returncode == 1 and "does not lead" in result.stderr
+    alone = own_mynah(postgres.url()).start()
+    result = promote(alone)
+    assert result.returncode == 1 and "replication.listen: missing" in result.stderr

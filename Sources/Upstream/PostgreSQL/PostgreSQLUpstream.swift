@@ -119,6 +119,23 @@ package final class PostgreSQLUpstream: Upstream {
     package func redirect(to destination: LinkDestination) {
         links.redirect(to: destination)
         linkPools.replaceLinks()
+        if destination != .unknownPrimary { linkPools.resume() }
+    }
+
+    /// Lets what transactions there are end, while new ones wait until it is known where they are to
+    /// go (`redirect`), or for `patience` at most. Returns how many connections are still in use.
+    package func quiesce(patience: Duration) async -> Int {
+        let pause = linkPools.pause()
+        Task { [linkPools] in
+            try? await Task.sleep(for: patience * 3)
+            linkPools.resume(pause)
+        }
+        let end = ContinuousClock.now + patience
+        while true {
+            let busy = linkPools.figures.reduce(0) { $0 + $1.busy + $1.connecting }
+            if busy == 0 || ContinuousClock.now >= end { return busy }
+            try? await Task.sleep(for: .milliseconds(5))
+        }
     }
 
     /// Links lead to the server from now on, marked as this node's.

@@ -56,6 +56,36 @@ package final class LeadershipLock: Sendable {
         }
     }
 
+    /// Waits for the lock in the server's queue, for at most `patience`: before all who come and go.
+    /// True where this node's session has it.
+    package func wait(patience: Duration) async throws(ControlError) -> Bool {
+        if try await take() { return true }
+        let milliseconds = "\(patience / .milliseconds(1))"
+        return try await connection.run { session throws(ControlError) in
+            for name in ["lock_timeout", "statement_timeout"] {
+                try session.query(
+                    "SELECT pg_catalog.set_config($1, $2, false)", [name, milliseconds])
+            }
+            do throws(ControlError) {
+                try session.query(
+                    "SELECT pg_catalog.pg_advisory_lock($1::pg_catalog.int4, $2::pg_catalog.int4)",
+                    [String(Self.leadKey), String(Self.leadNumber)])
+                return true
+            } catch {
+                // Somebody has it for longer than that.
+                guard error.sqlState == "55P03" || error.sqlState == "57014" else { throw error }
+                return false
+            }
+        }
+    }
+
+    /// Lets somebody else have the lock.
+    package func yield() async throws(ControlError) {
+        try await connection.run { session throws(ControlError) in
+            _ = try session.query("SELECT pg_catalog.pg_advisory_unlock_all()")
+        }
+    }
+
     /// Whether this node's session still has it.
     package func isHeld() async throws(ControlError) -> Bool {
         try await connection.run { session throws(ControlError) in

@@ -37,6 +37,8 @@ final class LinkPool: Sendable {
         var isClosed = false
         /// What is given back before this moment is not kept.
         var leavesUntil: UInt64 = 0
+        /// Whoever wants a connection waits.
+        var isPaused = false
         /// What was begun before this moment is not kept.
         var keepsFrom: UInt64 = 0
     }
@@ -159,26 +161,22 @@ final class LinkPool: Sendable {
     func connected(_ link: PooledLink, numbered note: (UInt64) -> Void) {
         let greeting = link.greeting
         metrics?.upstreamConnections.increment()
-        if state.withLock({ link.bornAt < $0.keepsFrom }) {
-            // Nobody gets it: it leads to where links led before.
-            link.close()
-            connectFailed(link, Self.elsewhere)
-            return
-        }
         let (number, answer, isClosed) = state.withLock { state in
             if let key = greeting.backendKey { state.connected[key.processID] = link }
             return (
                 Self.number(of: greeting, in: &state),
-                state.links.connected(link, now: now()), state.isClosed
+                // One that leads to where links led before is for nobody.
+                state.links.connected(
+                    link, isWorn: link.bornAt < state.keepsFrom, now: now()), state.isClosed
             )
         }
         note(number)
         perform(answer)
         if isClosed { closeIdle() }
+        if let next = state.withLock({ $0.links.demandToConnect() }) {
+            connect(login: next.login, on: next.eventLoop, loop: next.loop)
+        }
     }
-
-    private static let elsewhere = PostgresError(
-        "57P03", "another node leads now", severity: .fatal, hint: "Try again.")
 
     /// A connection that was ready is closed, by whomever.
     func noteClosed(_ link: PooledLink) {
@@ -203,8 +201,13 @@ final class LinkPool: Sendable {
     func connectFailed(_ link: PooledLink, _ error: PostgresError) {
         metrics?.upstreamConnectFailures.increment()
         let isFull = error.sqlState == .tooManyConnections
-        let (told, next) = state.withLock { state in
-            (
+        let (told, next) = state.withLock { state -> (PoolMember?, PoolMember?) in
+            if link.bornAt < state.keepsFrom {
+                // It would have led to where links led before.
+                state.links.connectAbandoned()
+                return (nil, state.links.demandToConnect())
+            }
+            return (
                 state.links.connectFailed(login: link.login, isServerFull: isFull),
                 // A full server is not asked again at once: `maintain` does.
                 isFull ? nil : state.links.demandToConnect()
@@ -318,7 +321,7 @@ final class LinkPool: Sendable {
     func update(_ settings: PoolSettings) {
         state.withLock { state in
             state.settings = settings
-            state.links.size = settings.size
+            state.links.size = state.isPaused ? 0 : settings.size
         }
     }
 
@@ -342,6 +345,27 @@ final class LinkPool: Sendable {
     func leave() {
         state.withLock { $0.leavesUntil = now() + Self.leaveTime }
         closeIdle()
+    }
+
+    /// Nobody gets a connection until `resume`: whoever wants one waits. What is given back goes.
+    func pause() {
+        state.withLock { state in
+            state.isPaused = true
+            state.links.size = 0
+        }
+        closeIdle()
+    }
+
+    func resume() {
+        let isNews = state.withLock { state in
+            defer { state.isPaused = false }
+            state.links.size = state.settings.size
+            return state.isPaused
+        }
+        guard isNews else { return }
+        while let next = state.withLock({ $0.links.demandToConnect() }) {
+            connect(login: next.login, on: next.eventLoop, loop: next.loop)
+        }
     }
 
     /// What there is now goes: at once, or when it is given back.

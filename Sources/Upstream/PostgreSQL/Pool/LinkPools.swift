@@ -10,6 +10,9 @@ package final class LinkPools: Sendable {
         var settings: PoolSettings
         var maintenance: RepeatedTask?
         var isClosed = false
+        var isPaused = false
+        /// Of the last pause.
+        var pause = 0
     }
 
     private let state: Mutex<State>
@@ -66,6 +69,7 @@ package final class LinkPools: Sendable {
             let pool = LinkPool(
                 key: key, settings: state.settings, metrics: metrics,
                 generation: { generation(database) }, now: now, makeLink: makeLink)
+            if state.isPaused { pool.pause() }
             state.pools[key] = pool
             return Self.join(pool, startup, eventLoop)
         }
@@ -120,6 +124,27 @@ package final class LinkPools: Sendable {
     /// Closes what nobody has, and what somebody has when it is given back.
     func replaceLinks() {
         for pool in state.withLock({ Array($0.pools.values) }) { pool.replaceLinks() }
+    }
+
+    /// Nobody gets a connection until `resume`: whoever wants one waits. Returns the pause's number.
+    func pause() -> Int {
+        let (pools, number) = state.withLock { state in
+            state.isPaused = true
+            state.pause += 1
+            return (Array(state.pools.values), state.pause)
+        }
+        for pool in pools { pool.pause() }
+        return number
+    }
+
+    /// - Parameter pause: if given, only this one ends.
+    func resume(_ pause: Int? = nil) {
+        let pools = state.withLock { state in
+            guard pause == nil || pause == state.pause else { return [LinkPool]() }
+            state.isPaused = false
+            return Array(state.pools.values)
+        }
+        for pool in pools { pool.resume() }
     }
 
     /// Ends all connections, whoever has them, and returns when that is done.

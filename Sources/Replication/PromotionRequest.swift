@@ -1,0 +1,124 @@
+import NIOCore
+import NIOPosix
+import NIOSSL
+
+/// What `mynah promote` asks of a node, over its mirror port.
+package enum PromotionRequest {
+    package struct Refused: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    /// Makes the node at this address lead. Throws `Refused` where it does not, and what the system
+    /// says where it cannot be reached.
+    package static func send(
+        host: String, port: Int, settings: ReplicationSettings, group: any EventLoopGroup
+    ) async throws {
+        let eventLoop = group.next()
+        let answer = eventLoop.makePromise(of: String.self)
+        let channel: any Channel
+        do {
+            channel = try await ClientBootstrap(group: eventLoop)
+                .connectTimeout(.seconds(5))
+                .channelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        if let tls = settings.tls {
+                            try channel.pipeline.syncOperations.addHandler(
+                                NIOSSLClientHandler(context: tls.client, serverHostname: nil))
+                        }
+                        try channel.pipeline.syncOperations.addHandler(
+                            PromotionHandler(settings: settings, answer: answer))
+                    }
+                }
+                .connect(host: host, port: port).get()
+        } catch {
+            answer.fail(error)
+            throw error
+        }
+        defer { channel.close(promise: nil) }
+        let reason = try await answer.futureResult.get()
+        guard reason.isEmpty else { throw Refused(description: reason) }
+    }
+}
+
+/// Introduces itself as a follower does, and asks.
+private final class PromotionHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let settings: ReplicationSettings
+    private let answer: EventLoopPromise<String>
+    private var framing: MirrorFraming
+    private var nonce: [UInt8] = []
+    private var isGreeted = false
+    private var isOver = false
+
+    init(settings: ReplicationSettings, answer: EventLoopPromise<String>) {
+        self.settings = settings
+        self.answer = answer
+        framing = MirrorFraming(longestFrame: 1 << 16)
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        let greeting = MirrorGreeting(hasKey: settings.key != nil)
+        nonce = greeting.nonce
+        var payload = ByteBuffer()
+        greeting.write(to: &payload)
+        context.writeAndFlush(wrapOutboundOut(framing.frame(payload)), promise: nil)
+        context.fireChannelActive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        framing.append(unwrapInboundIn(data))
+        do {
+            while let payload = try framing.next() { try received(payload, context) }
+        } catch {
+            end(error.description, context)
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        end("it has closed the connection: another key, perhaps", context)
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        end("\(error)", context)
+    }
+
+    private func received(
+        _ payload: ByteBuffer, _ context: ChannelHandlerContext
+    ) throws(MirrorProtocolError) {
+        var payload = payload
+        guard isGreeted else {
+            guard let theirs = MirrorGreeting(from: &payload) else {
+                throw MirrorProtocolError(description: "it does not speak the mirror protocol")
+            }
+            guard theirs.version == MirrorFraming.version, theirs.hasKey == (settings.key != nil)
+            else {
+                throw MirrorProtocolError(
+                    description: "it is of another version, or only one of the two has a key")
+            }
+            isGreeted = true
+            if let key = settings.key {
+                framing.seal(
+                    with: key, followerNonce: nonce, primaryNonce: theirs.nonce, isFollower: true)
+            }
+            framing.trust()
+            var request = ByteBuffer()
+            MirrorMessage.promote.write(to: &request)
+            context.writeAndFlush(wrapOutboundOut(framing.frame(request)), promise: nil)
+            return
+        }
+        guard case .promoted(let reason)? = try MirrorMessage.next(in: &payload) else {
+            throw MirrorProtocolError(description: "a message out of turn")
+        }
+        end(reason, context)
+    }
+
+    private func end(_ reason: String, _ context: ChannelHandlerContext) {
+        guard !isOver else { return }
+        isOver = true
+        answer.succeed(reason)
+        context.close(promise: nil)
+    }
+}
