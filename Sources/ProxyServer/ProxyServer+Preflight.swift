@@ -2,6 +2,7 @@ import Logging
 import NIOCore
 import NIOPosix
 import ProxyConfiguration
+import Replication
 import ResultCache
 import Session
 import Telemetry
@@ -25,8 +26,11 @@ extension ProxyServer {
 
     /// Reads the files that the configuration names besides itself. Throws `StartError` for the
     /// first that cannot be used.
-    package static func checkFiles(_ configuration: ProxyConfiguration) throws {
+    package static func checkFiles(
+        _ configuration: ProxyConfiguration, environment: [String: String]
+    ) throws {
         _ = try ClientEncryption.Offer(configuration.tls)
+        _ = try ReplicationSettings(configuration, environment: environment)
         guard case .postgresql(let url) = configuration.upstream.database else { return }
         do {
             let settings = try PostgreSQLUpstreamSettings(connectionString: url.text)
@@ -45,11 +49,16 @@ extension ProxyServer {
         if let address = configuration.listen.metrics {
             try await ClientListener.tryBinding(address, key: "listen.metrics", on: group)
         }
+        if let address = configuration.replication.listen {
+            try await ClientListener.tryBinding(address, key: "replication.listen", on: group)
+        }
     }
 
     private static func tryUpstream(
         _ configuration: ProxyConfiguration, on group: MultiThreadedEventLoopGroup
     ) async throws {
+        // The node that is followed may start later.
+        if case .primary = configuration.upstream.database { return }
         var quiet = Logger(label: "mynah")
         quiet.logLevel = .critical
         let upstream = try UpstreamFactory(configuration: configuration, logger: quiet)

@@ -27,7 +27,7 @@ struct CheckCommand: AsyncParsableCommand {
         try await options.withConfiguration { configuration in
             ConsoleLog.install(level: max(.warning, Logger.Level(configuration.log.level)))
             print(configuration.effectiveText, terminator: "")
-            try ProxyServer.checkFiles(configuration)
+            try ProxyServer.checkFiles(configuration, environment: options.environment)
             if !fileOnly {
                 try await ProxyServer.preflight(configuration)
             }

@@ -1,167 +1,275 @@
-"""When the node that leads goes, another one takes over."""
+"""Several hosts in upstream.url: the right one is found, and found again after a failover."""
 
-import concurrent.futures
 import signal
-import subprocess
 import threading
 import time
 
 import psycopg
+import psycopg.errors
 import pytest
 
-from nodes import Peers
-from servers import MYNAH_BINARY, wait_until
+from caching import warm
+from servers import MynahServer, PostgresServer, wait_until
+
+
+class Pair:
+    """A primary and its hot standby, which has every commit before it is acknowledged."""
+
+    def __init__(self):
+        self.primary = PostgresServer()
+        self.standby = None
+        try:
+            self.primary.start()
+            self.primary.run("CREATE DATABASE flights", "postgres")
+            self.primary.run(
+                "CREATE TABLE counter (id int PRIMARY KEY, v int); INSERT INTO counter VALUES (1, 0)")
+            self.standby = PostgresServer(primary=self.primary)
+            self.standby.start()
+            # After the copy was made: once promoted, it has nobody to wait for.
+            for setting in ("synchronous_standby_names = '*'", "synchronous_commit = remote_apply"):
+                self.primary.run(f"ALTER SYSTEM SET {setting}", "postgres")
+            self.primary.run("SELECT pg_reload_conf()", "postgres")
+            wait_until(
+                lambda: self.primary.run("SELECT sync_state FROM pg_stat_replication")
+                == [("sync",)], "replication is synchronous")
+        except BaseException:
+            self.remove()
+            raise
+
+    def url(self, target: str, first: str = "primary") -> str:
+        servers = [self.primary, self.standby]
+        if first == "standby":
+            servers.reverse()
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in servers)
+        return f"postgresql://postgres@{hosts}/?target_session_attrs={target}"
+
+    def remove(self):
+        for server in (self.standby, self.primary):
+            if server:
+                server.remove()
+
+
+@pytest.fixture(scope="module")
+def lasting_pair():
+    pair = Pair()
+    try:
+        yield pair
+    finally:
+        pair.remove()
 
 
 @pytest.fixture
-def peers(postgres):
-    """Makes nodes of which one leads; they end with the test."""
-    made = []
-
-    def make(count: int = 3, **options) -> Peers:
-        nodes = Peers(postgres, count, **options)
-        made.append(nodes)
-        return nodes.start()
-
-    yield make
-    for nodes in made:
-        nodes.remove()
+def pair():
+    pair = Pair()
+    try:
+        yield pair
+    finally:
+        pair.remove()
 
 
-def multi_host(nodes: Peers, **options) -> psycopg.Connection:
-    """A client that knows all nodes, as libpq finds the one that serves."""
-    ports = ",".join(str(node.port) for node in nodes.all)
-    hosts = ",".join("127.0.0.1" for _ in nodes.all)
+def connect(mynah: MynahServer) -> psycopg.Connection:
     return psycopg.connect(
-        f"host={hosts} port={ports} user=postgres dbname=flights connect_timeout=5 "
-        "target_session_attrs=read-write", autocommit=True, **options)
+        host="127.0.0.1", port=mynah.port, user="postgres", dbname="flights", autocommit=True,
+        connect_timeout=20)
 
 
-def kill(node) -> None:
-    node.signal(signal.SIGKILL)
-    node.process.wait(10)
+@pytest.mark.parametrize("target,in_recovery", [
+    ("any", None), ("read-write", False), ("read-only", True), ("primary", False),
+    ("standby", True), ("prefer-standby", True),
+])
+@pytest.mark.parametrize("first", ["primary", "standby"])
+def test_the_kind_of_server_that_is_asked_for(lasting_pair, own_mynah, target, in_recovery, first):
+    mynah = own_mynah(lasting_pair.url(target, first)).start()
+    with connect(mynah) as connection:
+        found = connection.execute("SELECT pg_is_in_recovery()").fetchone()[0]
+    assert found == (first == "standby" if in_recovery is None else in_recovery)
 
 
-@pytest.mark.parametrize("mode", ["sync", "async"])
-def test_another_node_takes_over(peers, table, mode):
-    nodes = peers(replication={"mode": mode})
-    with multi_host(nodes) as client:
-        client.execute(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
-        client.execute(f"INSERT INTO {table} SELECT n, n FROM generate_series(1, 50) n")
-    victim = nodes.primary
-    killed = time.monotonic()
-    kill(victim)
-    first = None
-    while first is None:
-        assert time.monotonic() < killed + 20
-        try:
-            with multi_host(nodes) as client:
-                client.execute(f"SELECT v FROM {table} WHERE id = 1").fetchone()
-                read = time.monotonic() - killed
-                client.execute(f"UPDATE {table} SET v = 100 WHERE id = 1")
-                first = time.monotonic() - killed
-        except psycopg.Error:
-            time.sleep(0.01)
-    print(f"\n{mode}: first read after {read:.2f} s, first write after {first:.2f} s")
-    nodes.wait()
-    for node in nodes.all:
-        if node is not victim:
-            with psycopg.connect(
-                f"host=127.0.0.1 port={node.port} user=postgres dbname=flights"
-            ) as client:
-                assert client.execute(f"SELECT v FROM {table} WHERE id = 1").fetchone() == (100,)
-    # The one that comes back follows.
-    victim.start()
-    nodes.wait()
-    assert not victim.leads
+def test_no_server_of_the_kind_is_an_error_that_names_each(lasting_pair, own_mynah):
+    port = lasting_pair.primary.port
+    mynah = own_mynah(
+        f"postgresql://postgres@127.0.0.1:{port}/?target_session_attrs=standby").spawn()
+    wait_until(lambda: mynah.http_status("/healthz") == 200, "it listens")
+    with pytest.raises(psycopg.OperationalError, match="server is not in hot standby mode"):
+        connect(mynah)
 
 
-def test_a_synchronous_mirror_is_kept(peers, session, table):
-    # A longer lease than usual: the machine may be busy.
-    nodes = peers(replication={"mode": "sync", "lease": "4s"})
-    first = session(nodes.primary)
-    first.run(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
-    first.run(f"INSERT INTO {table} SELECT n, n FROM generate_series(1, 100) n")
-    statements = [f"SELECT v FROM {table} WHERE id = {n}" for n in range(1, 101)]
-    for sql in statements * 2:
-        first.run(sql)
-    for replica in nodes.replicas:
+def test_prefer_standby_takes_a_primary_where_there_is_no_other(lasting_pair, own_mynah):
+    port = lasting_pair.primary.port
+    mynah = own_mynah(
+        f"postgresql://postgres@127.0.0.1:{port}/?target_session_attrs=prefer-standby").start()
+    with connect(mynah) as connection:
+        assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+
+
+def test_what_only_the_lost_primary_knew_is_forgotten(pair, own_mynah):
+    """Without synchronous replication a failover may lose commits; the cache must not keep them."""
+    primary, standby = pair.primary, pair.standby
+    primary.run("ALTER SYSTEM SET synchronous_standby_names = ''", "postgres")
+    primary.run("SELECT pg_reload_conf()", "postgres")
+    standby.run("ALTER SYSTEM SET primary_conninfo = ''", "postgres")
+    standby.run("SELECT pg_reload_conf()", "postgres")
+    wait_until(
+        lambda: primary.run("SELECT count(*) FROM pg_stat_replication") == [(0,)],
+        "nothing is replicated any more")
+    mynah = own_mynah(pair.url("read-write")).start()
+    read = "SELECT v FROM counter WHERE id = 1"
+    with connect(mynah) as connection:
+        connection.execute("UPDATE counter SET v = 99 WHERE id = 1")
+        assert warm(mynah, lambda: connection.execute(read).fetchone()) == (99,)
+    primary.stop(signal.SIGQUIT)
+    standby.promote()
+    with connect(mynah) as connection:
+        # As soon as one statement has been answered by the new primary, none is by the old one's.
+        wait_until(lambda: standby.run("SELECT pg_is_in_recovery()") == [(False,)], "promotion")
+        assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+        assert connection.execute(read).fetchone() == (0,)
+        assert warm(mynah, lambda: connection.execute(read).fetchone()) == (0,)
+
+
+def test_sessions_leave_a_former_primary_when_another_has_taken_over(pair, own_mynah):
+    """It may still run and answer those who were there before; what it says is history."""
+    mynah = own_mynah(pair.url("read-write") + "&connect_timeout=2").start()
+    where = "SELECT inet_server_port()"
+    former, present = (pair.primary.port,), (pair.standby.port,)
+    idle, busy = connect(mynah), connect(mynah)
+    assert idle.execute(where).fetchone() == former
+    busy.execute("BEGIN")
+    busy.execute("UPDATE counter SET v = 4 WHERE id = 1")
+    # Whatever connections the pool has are taken: the next client makes it open another.
+    holders = [connect(mynah) for _ in range(2)]
+    for holder in holders:
+        holder.execute("BEGIN")
+        assert holder.execute(where).fetchone() == former
+    # It takes no new sessions, its old ones live on.
+    pair.primary.process.send_signal(signal.SIGSTOP)
+    try:
+        pair.standby.promote()
+        with connect(mynah) as new:
+            assert new.execute(where).fetchone() == present
+            # Who holds nothing there goes on at the new one; who does is told.
+            wait_until(lambda: idle.execute(where).fetchone() == present, "it has moved", 10)
+            with pytest.raises(psycopg.OperationalError, match="another server has become"):
+                busy.execute("COMMIT")
+            new.execute("UPDATE counter SET v = 5 WHERE id = 1")
+            read = "SELECT v FROM counter WHERE id = 1"
+            assert warm(mynah, lambda: new.execute(read).fetchone()) == (5,)
+            assert idle.execute(read).fetchone() == (5,)
+    finally:
+        pair.primary.process.send_signal(signal.SIGCONT)
+
+
+class Readers:
+    """Read a counter, mostly from memory, and note every value that had been replaced before."""
+
+    def __init__(self, mynah: MynahServer, writer: "Writer"):
+        self.mynah = mynah
+        self.writer = writer
+        self.stale: list[tuple[int, int]] = []
+        self.last_success = 0.0
+        self.reads = 0
+        self.stop = threading.Event()
+        self.threads = [threading.Thread(target=self._read) for _ in range(3)]
+        for thread in self.threads:
+            thread.start()
+
+    def _read(self):
+        while not self.stop.is_set():
+            try:
+                with connect(self.mynah) as connection:
+                    while not self.stop.is_set():
+                        least = self.writer.acknowledged
+                        value = connection.execute("SELECT v FROM counter WHERE id = 1").fetchone()[0]
+                        if not least <= value <= self.writer.sent:
+                            self.stale.append((least, value))
+                        self.reads += 1
+                        self.last_success = time.monotonic()
+            except psycopg.Error:
+                self.stop.wait(0.01)
+
+    def end(self):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(40)
+
+
+class Writer:
+    """Counts up, one statement at a time. After an error it reads where the counter stands."""
+
+    def __init__(self, mynah: MynahServer):
+        self.mynah = mynah
+        self.acknowledged = 0
+        self.sent = 0
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._write)
+        self.thread.start()
+
+    def _write(self):
+        while not self.stop.is_set():
+            try:
+                with connect(self.mynah) as connection:
+                    while not self.stop.is_set():
+                        value = self.sent + 1
+                        self.sent = value
+                        connection.execute("UPDATE counter SET v = %s WHERE id = 1", (value,))
+                        self.acknowledged = value
+            except psycopg.Error:
+                self.stop.wait(0.01)
+
+    def end(self):
+        self.stop.set()
+        self.thread.join(40)
+
+
+def test_a_promoted_standby_takes_over(pair, own_mynah):
+    mynah = own_mynah(pair.url("read-write") + "&connect_timeout=2").start()
+    writer = Writer(mynah)
+    readers = Readers(mynah, writer)
+    try:
+        wait_until(lambda: writer.acknowledged > 20 and readers.reads > 200, "traffic flows")
+        pair.primary.stop(signal.SIGQUIT)
+        pair.standby.promote()
+        promoted = time.monotonic()
         wait_until(
-            lambda: replica.metrics().total("mynah_cache_entries") >= 100, "it has all", 20)
-    kill(nodes.primary)
-    nodes.wait()
-    leader = nodes.primary
-    assert leader.figure("takeovers_total", mirror="kept") == 1
-    next_one = session(leader)
-    next_one.run("SELECT 1")
-    with leader.counting() as delta:
-        for number, sql in enumerate(statements, 1):
-            assert next_one.value(sql) == str(number).encode()
-    assert delta.hits == 100
-    # What it has been sent it also forgets when it is told to.
-    next_one.run(f"UPDATE {table} SET v = v + 1")
-    assert next_one.value(statements[0]) == b"2"
+            lambda: pair.standby.run("SELECT pg_is_in_recovery()") == [(False,)], "promotion")
+
+        def is_served():
+            try:
+                with connect(mynah) as connection:
+                    return connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+            except psycopg.Error:
+                return False
+
+        wait_until(is_served, "a new session is served by the new primary", 20)
+        assert time.monotonic() - promoted < 20
+        at = writer.acknowledged
+        wait_until(lambda: writer.acknowledged > at + 20, "writes are acknowledged again", 30)
+        with mynah.counting() as delta:
+            before = readers.reads
+            wait_until(lambda: readers.reads > before + 500, "reads are served again", 30)
+        assert delta.hits > 0, "nothing is cached after the failover"
+        # What the control connection knows is the new server's.
+        with connect(mynah) as connection:
+            connection.execute("CREATE TABLE after_failover (v int)")
+            connection.execute("INSERT INTO after_failover VALUES (7)")
+            for _ in range(3):
+                assert connection.execute("SELECT v FROM after_failover").fetchone() == (7,)
+    finally:
+        writer.end()
+        readers.end()
+    assert readers.stale == []
 
 
-def promote(node) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [str(MYNAH_BINARY), "promote", "--config", str(node.configuration)],
-        capture_output=True, text=True, timeout=60,
-    )
-
-
-def test_a_planned_switchover_interrupts_nobody(peers, table):
-    nodes = peers(replication={"mode": "sync"})
-    clients = [
-        psycopg.connect(
-            f"host=127.0.0.1 port={node.port} user=postgres dbname=flights", autocommit=True)
-        for node in nodes.all for _ in range(2)
-    ]
-    clients[0].execute(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
-    for number in range(len(clients)):
-        clients[0].execute(f"INSERT INTO {table} VALUES ({number}, 0)")
-    ends = threading.Event()
-
-    def work(number: int) -> int:
-        """Counts up, in blocks and outside of them, and reads what it has counted."""
-        client, count = clients[number], 0
-        while not ends.is_set():
-            count += 1
-            if count % 2:
-                client.execute(f"UPDATE {table} SET v = v + 1 WHERE id = %s", [number])
-            else:
-                with client.transaction():
-                    client.execute(f"SELECT v FROM {table} WHERE id = %s FOR UPDATE", [number])
-                    client.execute(f"UPDATE {table} SET v = v + 1 WHERE id = %s", [number])
-            row = client.execute(f"SELECT v FROM {table} WHERE id = %s", [number]).fetchone()
-            assert row == (count,)
-        return count
-
-    with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
-        workers = [pool.submit(work, number) for number in range(len(clients))]
-        for _ in range(3):
-            time.sleep(0.5)
-            successor = nodes.replicas[0]
-            result = promote(successor)
-            assert (result.returncode, result.stdout) == (0, "it leads now\n"), result.stderr
-            assert successor.leads
-            nodes.wait()
-        ends.set()
-        counts = [worker.result(60) for worker in workers]
-    for number, count in enumerate(counts):
-        row = clients[0].execute(f"SELECT v FROM {table} WHERE id = {number}").fetchone()
-        assert row == (count,) and count > 3
-    for client in clients:
-        client.close()
-    assert promote(nodes.primary).returncode == 0
-
-
-def test_promote_says_why_not(peers, own_mynah, postgres):
-    nodes = peers(count=2)
-    victim = nodes.replicas[0]
-    kill(victim)
-    result = promote(victim)
-    assert result.returncode == 1 and "does not lead" in result.stderr
-    alone = own_mynah(postgres.url()).start()
-    result = promote(alone)
-    assert result.returncode == 1 and "replication.listen: missing" in result.stderr
+def test_a_frozen_server_is_passed_over(lasting_pair, own_mynah):
+    """It takes connections and says nothing: the next host is tried after connect_timeout."""
+    lasting_pair.primary.process.send_signal(signal.SIGSTOP)
+    try:
+        mynah = own_mynah(lasting_pair.url("any") + "&connect_timeout=2").spawn()
+        wait_until(lambda: mynah.http_status("/healthz") == 200, "it listens")
+        began = time.monotonic()
+        with connect(mynah) as connection:
+            assert connection.execute("SELECT pg_is_in_recovery()").fetchone() == (True,)
+        assert time.monotonic() - began < 15
+    finally:
+        lasting_pair.primary.process.send_signal(signal.SIGCONT)
+        wait_until(lasting_pair.primary.answers, "it answers again")

@@ -1,0 +1,167 @@
+"""When the node that leads goes, another one takes over."""
+
+import concurrent.futures
+import signal
+import subprocess
+import threading
+import time
+
+import psycopg
+import pytest
+
+from nodes import Peers
+from servers import MYNAH_BINARY, wait_until
+
+
+@pytest.fixture
+def peers(postgres):
+    """Makes nodes of which one leads; they end with the test."""
+    made = []
+
+    def make(count: int = 3, **options) -> Peers:
+        nodes = Peers(postgres, count, **options)
+        made.append(nodes)
+        return nodes.start()
+
+    yield make
+    for nodes in made:
+        nodes.remove()
+
+
+def multi_host(nodes: Peers, **options) -> psycopg.Connection:
+    """A client that knows all nodes, as libpq finds the one that serves."""
+    ports = ",".join(str(node.port) for node in nodes.all)
+    hosts = ",".join("127.0.0.1" for _ in nodes.all)
+    return psycopg.connect(
+        f"host={hosts} port={ports} user=postgres dbname=flights connect_timeout=5 "
+        "target_session_attrs=read-write", autocommit=True, **options)
+
+
+def kill(node) -> None:
+    node.signal(signal.SIGKILL)
+    node.process.wait(10)
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_another_node_takes_over(peers, table, mode):
+    nodes = peers(replication={"mode": mode})
+    with multi_host(nodes) as client:
+        client.execute(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
+        client.execute(f"INSERT INTO {table} SELECT n, n FROM generate_series(1, 50) n")
+    victim = nodes.primary
+    killed = time.monotonic()
+    kill(victim)
+    first = None
+    while first is None:
+        assert time.monotonic() < killed + 20
+        try:
+            with multi_host(nodes) as client:
+                client.execute(f"SELECT v FROM {table} WHERE id = 1").fetchone()
+                read = time.monotonic() - killed
+                client.execute(f"UPDATE {table} SET v = 100 WHERE id = 1")
+                first = time.monotonic() - killed
+        except psycopg.Error:
+            time.sleep(0.01)
+    print(f"\n{mode}: first read after {read:.2f} s, first write after {first:.2f} s")
+    nodes.wait()
+    for node in nodes.all:
+        if node is not victim:
+            with psycopg.connect(
+                f"host=127.0.0.1 port={node.port} user=postgres dbname=flights"
+            ) as client:
+                assert client.execute(f"SELECT v FROM {table} WHERE id = 1").fetchone() == (100,)
+    # The one that comes back follows.
+    victim.start()
+    nodes.wait()
+    assert not victim.leads
+
+
+def test_a_synchronous_mirror_is_kept(peers, session, table):
+    # A longer lease than usual: the machine may be busy.
+    nodes = peers(replication={"mode": "sync", "lease": "4s"})
+    first = session(nodes.primary)
+    first.run(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
+    first.run(f"INSERT INTO {table} SELECT n, n FROM generate_series(1, 100) n")
+    statements = [f"SELECT v FROM {table} WHERE id = {n}" for n in range(1, 101)]
+    for sql in statements * 2:
+        first.run(sql)
+    for replica in nodes.replicas:
+        wait_until(
+            lambda: replica.metrics().total("mynah_cache_entries") >= 100, "it has all", 20)
+    kill(nodes.primary)
+    nodes.wait()
+    leader = nodes.primary
+    assert leader.figure("takeovers_total", mirror="kept") == 1
+    next_one = session(leader)
+    next_one.run("SELECT 1")
+    with leader.counting() as delta:
+        for number, sql in enumerate(statements, 1):
+            assert next_one.value(sql) == str(number).encode()
+    assert delta.hits == 100
+    # What it has been sent it also forgets when it is told to.
+    next_one.run(f"UPDATE {table} SET v = v + 1")
+    assert next_one.value(statements[0]) == b"2"
+
+
+def promote(node) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [str(MYNAH_BINARY), "promote", "--config", str(node.configuration)],
+        capture_output=True, text=True, timeout=60,
+    )
+
+
+def test_a_planned_switchover_interrupts_nobody(peers, table):
+    nodes = peers(replication={"mode": "sync"})
+    clients = [
+        psycopg.connect(
+            f"host=127.0.0.1 port={node.port} user=postgres dbname=flights", autocommit=True)
+        for node in nodes.all for _ in range(2)
+    ]
+    clients[0].execute(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
+    for number in range(len(clients)):
+        clients[0].execute(f"INSERT INTO {table} VALUES ({number}, 0)")
+    ends = threading.Event()
+
+    def work(number: int) -> int:
+        """Counts up, in blocks and outside of them, and reads what it has counted."""
+        client, count = clients[number], 0
+        while not ends.is_set():
+            count += 1
+            if count % 2:
+                client.execute(f"UPDATE {table} SET v = v + 1 WHERE id = %s", [number])
+            else:
+                with client.transaction():
+                    client.execute(f"SELECT v FROM {table} WHERE id = %s FOR UPDATE", [number])
+                    client.execute(f"UPDATE {table} SET v = v + 1 WHERE id = %s", [number])
+            row = client.execute(f"SELECT v FROM {table} WHERE id = %s", [number]).fetchone()
+            assert row == (count,)
+        return count
+
+    with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
+        workers = [pool.submit(work, number) for number in range(len(clients))]
+        for _ in range(3):
+            time.sleep(0.5)
+            successor = nodes.replicas[0]
+            result = promote(successor)
+            assert (result.returncode, result.stdout) == (0, "it leads now\n"), result.stderr
+            assert successor.leads
+            nodes.wait()
+        ends.set()
+        counts = [worker.result(60) for worker in workers]
+    for number, count in enumerate(counts):
+        row = clients[0].execute(f"SELECT v FROM {table} WHERE id = {number}").fetchone()
+        assert row == (count,) and count > 3
+    for client in clients:
+        client.close()
+    assert promote(nodes.primary).returncode == 0
+
+
+def test_promote_says_why_not(peers, own_mynah, postgres):
+    nodes = peers(count=2)
+    victim = nodes.replicas[0]
+    kill(victim)
+    result = promote(victim)
+    assert result.returncode == 1 and "does not lead" in result.stderr
+    alone = own_mynah(postgres.url()).start()
+    result = promote(alone)
+    assert result.returncode == 1 and "replication.listen: missing" in result.stderr
