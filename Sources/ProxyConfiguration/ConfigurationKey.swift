@@ -26,6 +26,14 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case cacheMaximumEntry = "cache.max_entry"
     case cacheSingleFlight = "cache.single_flight"
     case cacheVerify = "cache.verify"
+    case snapshotDirectory = "snapshot.directory"
+    case snapshotInterval = "snapshot.interval"
+    case snapshotKeep = "snapshot.keep"
+    case snapshotOnShutdown = "snapshot.on_shutdown"
+    case snapshotKeyFile = "snapshot.key_file"
+    case snapshotKeyEnvironment = "snapshot.key_env"
+    case snapshotWarmUpRate = "snapshot.warm_up_rate"
+    case snapshotWarmUpLimit = "snapshot.warm_up_limit"
     case limitsClientConnections = "limits.max_client_connections"
     case limitsStartupTimeout = "limits.startup_timeout"
     case limitsMessage = "limits.max_message"
@@ -70,7 +78,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
 
     /// A table of the file, by its dotted name.
     enum Section: String, CaseIterable, Sendable {
-        case listen, tls, upstream, pool, sqlite, cache, limits, auth
+        case listen, tls, upstream, pool, sqlite, cache, snapshot, limits, auth
         case authJWT = "auth.jwt"
         case authUser = "auth.user"
         case authRule = "auth.rule"
@@ -84,7 +92,8 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
         var isArray: Bool {
             switch self {
             case .rule, .authRule, .authUser: true
-            case .listen, .tls, .upstream, .pool, .sqlite, .cache, .limits, .auth, .authJWT, .log:
+            case .listen, .tls, .upstream, .pool, .sqlite, .cache, .snapshot, .limits, .auth,
+                .authJWT, .log:
                 false
             }
         }
@@ -110,6 +119,9 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
         case .cacheEnabled, .cacheMemory, .cacheTTL, .cacheMaximumEntry, .cacheSingleFlight,
             .cacheVerify:
             .cache
+        case .snapshotDirectory, .snapshotInterval, .snapshotKeep, .snapshotOnShutdown,
+            .snapshotKeyFile, .snapshotKeyEnvironment, .snapshotWarmUpRate, .snapshotWarmUpLimit:
+            .snapshot
         case .limitsClientConnections, .limitsStartupTimeout, .limitsMessage, .limitsWriteBuffer,
             .limitsDrainTimeout, .limitsPending, .limitsPendingPerAddress, .limitsPerAddress:
             .limits
@@ -138,7 +150,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     /// were made from.
     var changesAtRunTime: Bool {
         switch section {
-        case .listen, .upstream, .sqlite: false
+        case .listen, .upstream, .sqlite, .snapshot: false
         case .tls, .pool, .cache, .limits, .auth, .authJWT, .authUser, .authRule, .log, .rule: true
         }
     }

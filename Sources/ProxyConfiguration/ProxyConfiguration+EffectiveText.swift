@@ -74,6 +74,9 @@ extension ProxyConfiguration {
         case .cacheMaximumEntry: return TOMLText.quoted(cache.maximumEntry.description)
         case .cacheSingleFlight: return "\(cache.singleFlight)"
         case .cacheVerify: return cache.verifiedShare == 0 ? "0" : "\(cache.verifiedShare)"
+        case .snapshotDirectory, .snapshotInterval, .snapshotKeep, .snapshotOnShutdown,
+            .snapshotKeyFile, .snapshotKeyEnvironment, .snapshotWarmUpRate, .snapshotWarmUpLimit:
+            return snapshot.tomlValue(of: key)
         case .limitsClientConnections: return "\(limits.clientConnections)"
         case .limitsStartupTimeout: return limits.startupTimeout.tomlText
         case .limitsMessage: return TOMLText.quoted(limits.message.description)

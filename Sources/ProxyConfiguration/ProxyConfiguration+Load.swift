@@ -57,6 +57,7 @@ extension ProxyConfiguration {
             pool: try Pool(document.reader(for: .pool)),
             sqlite: try SQLite(document.reader(for: .sqlite)),
             cache: try Cache(cache),
+            snapshot: try Snapshot(document.reader(for: .snapshot), directory: directory),
             limits: try Limits(document.reader(for: .limits)),
             auth: auth,
             log: try Log(document.reader(for: .log)),

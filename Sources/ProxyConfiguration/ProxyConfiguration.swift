@@ -6,6 +6,7 @@ package struct ProxyConfiguration: Sendable, Equatable {
     package var pool: Pool
     package var sqlite: SQLite
     package var cache: Cache
+    package var snapshot: Snapshot
     package var limits: Limits
     package var auth: Auth
     package var log: Log

@@ -1,9 +1,11 @@
+import Foundation
 import Logging
 import NIOCore
 import NIOPosix
 import ProxyConfiguration
 import ResultCache
 import Session
+import Snapshots
 import Telemetry
 import Upstream
 
@@ -27,6 +29,8 @@ extension ProxyServer {
     /// first that cannot be used.
     package static func checkFiles(_ configuration: ProxyConfiguration) throws {
         _ = try ClientEncryption.Offer(configuration.tls)
+        _ = try SnapshotKey(
+            configuration.snapshot, environment: ProcessInfo.processInfo.environment)
         guard case .postgresql(let url) = configuration.upstream.database else { return }
         do {
             let settings = try PostgreSQLUpstreamSettings(connectionString: url.text)

@@ -54,6 +54,15 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     let encryption: ClientEncryption?
     var handshake: ClientHandshake?
 
+    /// Whether the other end is this process itself, which speaks for users who have shown before who
+    /// they are: it is not asked.
+    let isInternal: Bool
+
+    /// nil before it has begun, and when it is over.
+    var session: ClientSession? {
+        if case .session(let session) = phase { session } else { nil }
+    }
+
     private enum QuotaStanding {
         case none, pending, admitted
     }
@@ -61,10 +70,14 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     /// What may be held of a client that has not shown who it is, in bytes.
     static let unauthenticatedLimit = 32 << 10
 
-    /// - Parameter offersEncryption: whether it is a connection over a network.
+    /// - Parameters:
+    ///   - offersEncryption: whether it is a connection over a network.
+    ///   - isInternal: see there; never of a connection that was accepted.
     package init(
-        services: SessionServices, registry: ConnectionRegistry, offersEncryption: Bool = false
+        services: SessionServices, registry: ConnectionRegistry, offersEncryption: Bool = false,
+        isInternal: Bool = false
     ) {
+        self.isInternal = isInternal
         self.services = services
         self.registry = registry
         encryption = offersEncryption ? services.encryption : nil

@@ -13,5 +13,5 @@ struct MynahCommand: AsyncParsableCommand {
             when a write changes what it was read from.
             """,
         version: "mynah \(ProductVersion.text)",
-        subcommands: [ServeCommand.self, CheckCommand.self, ExplainCommand.self])
+        subcommands: [ServeCommand.self, CheckCommand.self, ExplainCommand.self, SnapshotCommand.self])
 }

@@ -13,6 +13,7 @@ package final class PostgreSQLUpstream: Upstream {
     private let linkPools: LinkPools
     private let credentials = ClientCredentials()
     private let secrets: RoleSecretReader
+    private let witness: ContentsWitness
 
     /// Nothing is connected yet: a server that is down does not keep the proxy from starting.
     ///
@@ -24,6 +25,14 @@ package final class PostgreSQLUpstream: Upstream {
         var settings = try PostgreSQLUpstreamSettings(connectionString: conninfo)
         settings.connectTimeout = min(settings.connectTimeout, connectTimeout)
         secrets = RoleSecretReader(conninfo: conninfo)
+        witness = ContentsWitness(
+            conninfo: conninfo, namesUser: settings.user != nil,
+            // The answers may be those of another server than the one that is asked.
+            canTell: settings.hosts.count == 1 || settings.target != .any
+        ) {
+            logger.notice("the database server was restarted or replaced: all answers are forgotten")
+            cells.open(CellSet([cells.cell(.cluster)]))?.close(.committed)
+        }
         if settings.hosts.count > 1, settings.target == .any {
             logger.warning(
                 """
@@ -69,6 +78,7 @@ package final class PostgreSQLUpstream: Upstream {
     package func leave(database: String) {
         linkPools.leave(database: database)
         postgreSQLAnalyzer.leave(database: database)
+        witness.leave(database: database)
     }
 
     package var analyzer: any StatementAnalyzer { postgreSQLAnalyzer }
@@ -111,7 +121,14 @@ package final class PostgreSQLUpstream: Upstream {
         secrets.lookUp(user, question, completion)
     }
 
+    package func contents(
+        _ question: ContentsQuestion, during body: @escaping @Sendable () -> Void
+    ) async -> [String: String]? {
+        await witness.contents(question, during: body)
+    }
+
     package func shutDown() async {
+        witness.close()
         linkPools.close()
         secrets.close()
         postgreSQLAnalyzer.close()
