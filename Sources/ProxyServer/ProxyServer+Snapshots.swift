@@ -41,8 +41,10 @@ struct SnapshotParts {
             services: services, logger: logger, warmUps: warmUps)
         self.registry = registry
         let control = try await SnapshotControl.listen(keeper, on: group)
-        running = [
-            control, SnapshotSchedule(keeper: keeper),
+        let schedule: [any Service] =
+            settings.interval > .zero ? [SnapshotSchedule(keeper: keeper)] : []
+        running = schedule + [
+            control,
             WarmUpService(
                 lists: lists, rate: settings.warmUpRate, services: services, registry: registry,
                 group: group, logger: logger),

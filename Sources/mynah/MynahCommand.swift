@@ -13,5 +13,7 @@ struct MynahCommand: AsyncParsableCommand {
             when a write changes what it was read from.
             """,
         version: "mynah \(ProductVersion.text)",
-        subcommands: [ServeCommand.self, CheckCommand.self, ExplainCommand.self, SnapshotCommand.self])
+        subcommands: [
+            ServeCommand.self, CheckCommand.self, ExplainCommand.self, SnapshotCommand.self,
+        ])
 }

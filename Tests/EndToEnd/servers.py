@@ -182,7 +182,9 @@ class MynahServer:
         tls: dict[str, object] | None = None,
         environment: dict[str, str] | None = None,
         auth: dict[str, object] | None = None,
+        snapshot: dict[str, object] | None = None,
     ):
+        self.snapshot = snapshot or {}
         self.environment = environment or {}
         # The keys of [auth], and under "rule", "user" and "jwt" the tables below it.
         self.auth = auth or {}
@@ -220,6 +222,7 @@ class MynahServer:
         lines = ["[listen]", *toml(self.listen), "", "[upstream]", *toml({"url": self.upstream})]
         sections = {
             "tls": self.tls, "pool": self.pool, "sqlite": self.sqlite, "limits": self.limits,
+            "snapshot": self.snapshot,
         }
         for name, section in sections.items():
             if section:
