@@ -117,7 +117,7 @@ extension SnapshotKeeper {
         let (collection, contents, created) = await collect()
         let target = path ?? directory.name(created: created)
         let provenance = SnapshotProvenance(
-            product: ProductVersion.text, policy: policy.withLock { $0 }, contents: contents)
+            product: ProductBuild.text, policy: policy.withLock { $0 }, contents: contents)
         let (key, cells, identities) = (key, services.cells, services.identities)
         let (answers, bytes) = try await ProxyServer.onThread {
             var answers = 0
@@ -128,7 +128,13 @@ extension SnapshotKeeper {
             }
             return (answers, bytes)
         }
-        if path == nil { try directory.prune(keep: settings.keep) }
+        if path == nil {
+            do {
+                try directory.prune(keep: settings.keep)
+            } catch {
+                logger.warning("old snapshots not removed: \(error)")
+            }
+        }
         return Saved(
             path: target, answers: answers, bytes: bytes, isProvable: contents != nil)
     }
@@ -259,7 +265,7 @@ extension SnapshotKeeper {
 
     private nonisolated func objection(to provenance: SnapshotProvenance) -> String? {
         if !services.options.isCacheEnabled { return "the cache is off" }
-        if provenance.product != ProductVersion.text { return "another version of Mynah wrote it" }
+        if provenance.product != ProductBuild.text { return "another build of Mynah wrote it" }
         if provenance.policy != policy.withLock({ $0 }) { return "the rules have changed" }
         return nil
     }

@@ -1,6 +1,7 @@
 import ResultCache
 
-/// The answers of a cache at one moment, to be written to a file.
+/// The answers of a cache at one moment, to be written to a file. While it exists their memory is not
+/// given back, whatever the cache evicts: at most as much as the cache may hold.
 package struct SnapshotCollection: Sendable {
     private let replies: [CachedReply]
     /// When they were found, on the clock of their expiries.
@@ -33,8 +34,7 @@ package struct SnapshotCollection: Sendable {
     package func login(
         in identities: SessionIdentityTable, cells: CellTable
     ) -> SessionIdentityTable.Components? {
-        for reply in replies {
-            guard let record = ReplyRecord(reply, cells: cells, now: collected) else { continue }
+        for record in records(cells) {
             let identity = SessionIdentity(number: record.identities.now)
             if let known = identities.components(of: identity) { return known }
         }
@@ -48,28 +48,42 @@ package struct SnapshotCollection: Sendable {
         identities: SessionIdentityTable
     ) throws(SnapshotError) -> Int {
         try writer.append(.provenance(provenance))
-        var components: [UInt64: SessionIdentityTable.Components?] = [:]
-        var numbers: Set<Int> = []
-        var records: [ReplyRecord] = []
-        for reply in replies {
-            guard let record = ReplyRecord(reply, cells: cells, now: collected) else { continue }
-            let named = [record.identities.now, record.identities.atParse]
-            for number in named where components[number] == nil {
+        var known: [UInt64: SessionIdentityTable.Components?] = [:]
+        var named: Set<Int> = []
+        // Twice over all answers, rather than to hold a second copy of their keys.
+        for record in records(cells) {
+            for number in record.bothIdentities where known[number] == nil {
                 let found = identities.components(of: SessionIdentity(number: number))
-                components[number] = .some(found.flatMap { $0.settings.count <= 4096 ? $0 : nil })
+                known[number] = .some(found.flatMap { $0.isReadable ? $0 : nil })
             }
-            guard named.allSatisfy({ components[$0] ?? nil != nil }) else { continue }
-            numbers.formUnion(record.cells.compactMap(\.ordinal))
-            records.append(record)
+            named.formUnion(record.cells.compactMap(\.ordinal))
         }
-        for (number, name) in cells.names(from: 0).enumerated() where numbers.contains(number) {
+        for (number, name) in cells.names(from: 0).enumerated() where named.contains(number) {
             try writer.append(.cell(UInt32(number), name))
         }
-        for (number, known) in components.sorted(by: { $0.key < $1.key }) {
-            if let known { try writer.append(.identity(number, known)) }
+        for (number, components) in known.sorted(by: { $0.key < $1.key }) {
+            if let components { try writer.append(.identity(number, components)) }
         }
-        for record in records { try writer.append(.reply(record)) }
-        try writer.append(.end(replies: UInt64(records.count)))
-        return records.count
+        var count = 0
+        for record in records(cells)
+        where record.bothIdentities.allSatisfy({ (known[$0] ?? nil) != nil }) {
+            try writer.append(.reply(record))
+            count += 1
+        }
+        try writer.append(.end(replies: UInt64(count)))
+        return count
     }
+
+    private func records(_ cells: CellTable) -> some Sequence<ReplyRecord> {
+        replies.lazy.compactMap { ReplyRecord($0, cells: cells, now: collected) }
+    }
+}
+
+extension ReplyRecord {
+    fileprivate var bothIdentities: [UInt64] { [identities.now, identities.atParse] }
+}
+
+extension SessionIdentityTable.Components {
+    /// Whether a reader takes as many settings.
+    fileprivate var isReadable: Bool { settings.count <= 4096 }
 }

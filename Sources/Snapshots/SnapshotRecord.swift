@@ -83,7 +83,7 @@ package enum SnapshotRecord: Sendable {
 
 /// What has to be the same at the start for a snapshot's answers to be true there.
 package struct SnapshotProvenance: Hashable, Sendable {
-    /// The version of Mynah that wrote it: another may judge differently what can be cached.
+    /// The build of Mynah that wrote it: another may judge differently what can be cached.
     package var product: String
     /// A hash of the rules and the time to live under which the answers were stored.
     package var policy: String

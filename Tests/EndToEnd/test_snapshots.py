@@ -448,6 +448,90 @@ def test_restored_answers_go_when_the_server_is_restarted(own_mynah, tmp_path):
         postgres.remove()
 
 
+def test_a_restored_database_can_be_dropped(quiet_postgres, own_mynah, tmp_path, table):
+    """Who watches the server for restored answers is connected to it."""
+    quiet_postgres.run(f"CREATE DATABASE {table}", "postgres")
+    quiet_postgres.run(ROWS, table)
+    database = Database(quiet_postgres.url("postgres"), table, None)
+    server = own_mynah(database.upstream, snapshot={"directory": str(tmp_path / "s")}).start()
+    ask(server, database)
+    restart(server)
+    assert server.metrics().total("mynah_snapshot_entries_total", result="restored") == QUESTIONS
+    with client(server, Database("", "postgres", None)) as connection:
+        connection.execute(f"DROP DATABASE {table}")
+
+
+def test_a_standby_is_never_the_same(own_mynah, tmp_path):
+    primary = PostgresServer({"autovacuum": "off", "wal_level": "replica"})
+    standby = None
+    try:
+        primary.start()
+        primary.run("CREATE DATABASE flights", "postgres")
+        primary.run(ROWS)
+        primary.run(FILL)
+        database = Database(primary.url("postgres"), "flights", None)
+        server = own_mynah(
+            database.upstream, snapshot={"directory": str(tmp_path / "s"), "warm_up_rate": 0}
+        ).start()
+        ask(server, database)
+        server.stop()
+        standby = PostgresServer({"autovacuum": "off"}, primary=primary)
+        standby.start()
+        # The same contents, system identifier and timeline.
+        server.upstream = standby.url("postgres")
+        server.write_configuration()
+        server.start()
+        assert "it cannot be told whether" in server.log()
+        assert server.metrics().total("mynah_snapshot_entries_total", result="restored") == 0
+    finally:
+        if standby:
+            standby.remove()
+        primary.remove()
+
+
+def test_who_needs_a_password_of_their_own_is_left_out_of_a_warm_up(
+    quiet_postgres, own_mynah, tmp_path, table
+):
+    quiet_postgres.run(f"CREATE DATABASE {table}", "postgres")
+    quiet_postgres.run(
+        "DO $$ BEGIN CREATE ROLE scram_user LOGIN PASSWORD 'opensesame';"
+        " EXCEPTION WHEN duplicate_object THEN END $$", "postgres",
+    )
+    quiet_postgres.run(ROWS + "; GRANT SELECT ON scores TO scram_user", table)
+    server = own_mynah(
+        f"postgresql://127.0.0.1:{quiet_postgres.port}",
+        snapshot={"directory": str(tmp_path / "s"), "warm_up_rate": 1000},
+        auth={
+            "auth_query": "default", "auth_user": "postgres",
+            "rule": [
+                {"users": ["postgres"], "method": "trust"}, {"method": "scram-sha-256"},
+            ],
+        },
+    ).start()
+
+    def read(user: str) -> None:
+        with psycopg.connect(
+            host="127.0.0.1", port=server.port, user=user, password="opensesame",
+            dbname=table, autocommit=True,
+        ) as connection:
+            connection.execute(ALL)
+
+    # The first one is whom the server's catalog is read as.
+    read("postgres")
+    read("scram_user")
+    assert server.metrics().total("mynah_cache_entries") == 2
+    server.stop()
+    quiet_postgres.run("CREATE TABLE other (id int)", table)
+    server.start()
+    assert "run=1" in warmed_up(server) and "skipped=1" in warmed_up(server), server.log()
+    with server.counting() as counted:
+        read("scram_user")
+    assert counted.misses == 1
+    with server.counting() as counted:
+        read("postgres")
+    assert counted.hits == 1
+
+
 # Files that cannot be used.
 
 
