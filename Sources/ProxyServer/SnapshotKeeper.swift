@@ -114,17 +114,16 @@ extension SnapshotKeeper {
     }
 
     private nonisolated func write(to path: String?) async throws -> Saved {
-        let (collection, contents, created) = await collect()
-        let target = path ?? directory.name(created: created)
-        let provenance = SnapshotProvenance(
-            product: ProductBuild.text, policy: policy.withLock { $0 }, contents: contents)
+        let collected = await collect()
+        let target = path ?? directory.name(created: collected.created)
         let (key, cells, identities) = (key, services.cells, services.identities)
         let (answers, bytes) = try await ProxyServer.onThread {
             var answers = 0
-            let bytes = try SnapshotFile.write(to: target, created: created, key: key) {
+            let bytes = try SnapshotFile.write(to: target, created: collected.created, key: key) {
                 (writer) throws(SnapshotError) in
-                answers = try collection.write(
-                    to: &writer, provenance: provenance, cells: cells, identities: identities)
+                answers = try collected.answers.write(
+                    to: &writer, provenance: collected.provenance, cells: cells,
+                    identities: identities)
             }
             return (answers, bytes)
         }
@@ -136,35 +135,52 @@ extension SnapshotKeeper {
             }
         }
         return Saved(
-            path: target, answers: answers, bytes: bytes, isProvable: contents != nil)
+            path: target, answers: answers, bytes: bytes,
+            isProvable: collected.provenance.contents != nil)
     }
 
-    /// The answers, what identifies the contents that they are true of, and when that was.
-    private nonisolated func collect() async -> (SnapshotCollection, [String: String]?, UInt64) {
+    /// The answers, when they were found, and what is known of the database that they are true of.
+    private struct Collected: Sendable {
+        var answers = SnapshotCollection.empty
+        var created: UInt64 = 0
+        var provenance: SnapshotProvenance
+    }
+
+    private nonisolated func collect() async -> Collected {
         let cache = services.cache
-        let found = Mutex((SnapshotCollection.empty, UInt64(0)))
+        let found = Mutex(
+            Collected(
+                provenance: SnapshotProvenance(
+                    product: ProductBuild.text, policy: policy.withLock { $0 }, contents: nil,
+                    user: "", database: "")))
         let look: @Sendable () -> Void = {
             // The clock first: an age may only be counted too long.
             let created = Self.wallClock
-            let collection = SnapshotCollection(of: cache, now: Self.now)
-            found.withLock { $0 = (collection, created) }
+            let answers = SnapshotCollection(of: cache, now: Self.now)
+            found.withLock { found in
+                found.answers = answers
+                found.created = created
+            }
         }
         look()
-        let login = found.withLock { $0.0 }.login(in: services.identities, cells: services.cells)
-        guard let login else {
-            let (collection, created) = found.withLock { $0 }
-            return (collection, nil, created)
+        // Where the configuration names no user, some can be asked as and others not.
+        let logins = found.withLock { $0.answers }.logins(
+            in: services.identities, cells: services.cells, limit: Self.attempts)
+        for attempt in 0..<Self.attempts where !logins.isEmpty {
+            let login = logins[attempt % logins.count]
+            let question = ContentsQuestion(
+                database: login.database, user: login.user, mustBeQuiet: false)
+            guard let contents = await services.upstream.contents(question, during: look) else {
+                continue
+            }
+            found.withLock { found in
+                found.provenance.contents = contents
+                found.provenance.user = login.user
+                found.provenance.database = login.database
+            }
+            break
         }
-        let question = ContentsQuestion(
-            database: login.database, user: login.user, mustBeQuiet: false)
-        for _ in 0..<Self.attempts {
-            let contents = await services.upstream.contents(question, during: look)
-            guard let contents else { continue }
-            let (collection, created) = found.withLock { $0 }
-            return (collection, contents, created)
-        }
-        let (collection, created) = found.withLock { $0 }
-        return (collection, nil, created)
+        return found.withLock { $0 }
     }
 
     /// Milliseconds since 1970.
@@ -237,14 +253,14 @@ extension SnapshotKeeper {
 
     private nonisolated func use(_ image: SnapshotImage) async -> Restored {
         if let reason = objection(to: image.provenance) { return warmUp(image, reason) }
-        let login = image.identities.min { $0.key < $1.key }?.value
-        guard let expected = image.provenance.contents, let login else {
+        guard let expected = image.provenance.contents else {
             return warmUp(image, "it was not written at a moment that can be recognised")
         }
         let restorer = SnapshotRestorer(
             image, cells: services.cells, identities: services.identities)
         let found = await services.upstream.contents(
-            ContentsQuestion(database: login.database, user: login.user, mustBeQuiet: true)
+            ContentsQuestion(
+                database: image.provenance.database, user: image.provenance.user, mustBeQuiet: true)
         ) {}
         guard let found else {
             return warmUp(image, "it cannot be told whether the database has changed")

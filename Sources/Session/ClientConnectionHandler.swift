@@ -285,7 +285,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         }
         deadline?.cancel()
         deadline = nil
-        services.upstream.noteSession(startup)
+        if !isInternal { services.upstream.noteSession(startup) }
         if startup.replication == nil, let pools = services.upstream.pools {
             let member = try pools.join(startup, on: context.eventLoop)
             // What ties a session to its connection is only known where statements are analysed.
@@ -322,6 +322,8 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             greetReplication(startup, greeting, link: link, eventLoop, output)
             return
         }
+        // Only once it is known to be let in: whoever is noted first is whom the catalog is read as.
+        if isInternal { services.upstream.noteSession(startup) }
         let session = ClientSession(
             services: services, startup: startup, greeting: greeting, link: link,
             pooling: pooling, eventLoop: eventLoop, output: output)

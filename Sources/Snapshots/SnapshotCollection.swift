@@ -30,15 +30,21 @@ package struct SnapshotCollection: Sendable {
 
     package var isEmpty: Bool { replies.isEmpty }
 
-    /// A login that some of them are of.
-    package func login(
-        in identities: SessionIdentityTable, cells: CellTable
-    ) -> SessionIdentityTable.Components? {
-        for record in records(cells) {
+    /// Logins that some of them are of, of different users or databases, at most so many.
+    package func logins(
+        in identities: SessionIdentityTable, cells: CellTable, limit: Int
+    ) -> [(user: String, database: String)] {
+        var seen: Set<UInt64> = []
+        var logins: [(user: String, database: String)] = []
+        for record in records(cells) where seen.insert(record.identities.now).inserted {
             let identity = SessionIdentity(number: record.identities.now)
-            if let known = identities.components(of: identity) { return known }
+            guard let known = identities.components(of: identity),
+                !logins.contains(where: { $0 == (known.user, known.database) })
+            else { continue }
+            logins.append((known.user, known.database))
+            if logins.count == limit { break }
         }
-        return nil
+        return logins
     }
 
     /// Appends everything. Returns how many answers there are: not those whose identity was

@@ -90,11 +90,19 @@ package struct SnapshotProvenance: Hashable, Sendable {
     /// What identifies the contents of the database that the answers came from, by name; nil where
     /// they changed while the answers were collected, or cannot be identified.
     package var contents: [String: String]?
+    /// Whom the database was asked as, and which one, for that.
+    package var user: String
+    package var database: String
 
-    package init(product: String, policy: String, contents: [String: String]?) {
+    package init(
+        product: String, policy: String, contents: [String: String]?, user: String,
+        database: String
+    ) {
         self.product = product
         self.policy = policy
         self.contents = contents
+        self.user = user
+        self.database = database
     }
 
     private static let maximumFacts = 64
@@ -102,6 +110,8 @@ package struct SnapshotProvenance: Hashable, Sendable {
     func write(to buffer: inout ByteBuffer) {
         buffer.writeCounted(product)
         buffer.writeCounted(policy)
+        buffer.writeCounted(user)
+        buffer.writeCounted(database)
         guard let contents else {
             buffer.writeInteger(UInt16.max)
             return
@@ -116,9 +126,11 @@ package struct SnapshotProvenance: Hashable, Sendable {
 
     init?(from buffer: inout ByteBuffer) {
         guard let product = buffer.readCounted(), let policy = buffer.readCounted(),
+            let user = buffer.readCounted(), let database = buffer.readCounted(),
             let count = buffer.readInteger(as: UInt16.self)
         else { return nil }
-        self.init(product: product, policy: policy, contents: nil)
+        self.init(
+            product: product, policy: policy, contents: nil, user: user, database: database)
         guard count != .max else { return }
         guard Int(count) <= Self.maximumFacts else { return nil }
         var facts: [String: String] = [:]

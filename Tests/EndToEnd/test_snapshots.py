@@ -504,7 +504,8 @@ def test_who_needs_a_password_of_their_own_is_left_out_of_a_warm_up(
         auth={
             "auth_query": "default", "auth_user": "postgres",
             "rule": [
-                {"users": ["postgres"], "method": "trust"}, {"method": "scram-sha-256"},
+                {"users": ["postgres"], "addresses": ["127.0.0.0/8"], "method": "trust"},
+                {"method": "scram-sha-256"},
             ],
         },
     ).start()

@@ -13,7 +13,8 @@ final class SampleCache {
     static let login = SessionIdentityTable.Components(
         database: "shop", user: "app", settings: ["timezone": "UTC", "search_path": "public"])
     static let provenance = SnapshotProvenance(
-        product: "1", policy: "p", contents: ["server": "test", "state": "7"])
+        product: "1", policy: "p", contents: ["server": "test", "state": "7"], user: "app",
+        database: "shop")
 
     var schema: VersionCell { cells.cell(.schema(database: "shop")) }
 
