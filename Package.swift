@@ -111,7 +111,8 @@ let package = Package(
         .target(
             name: "ProxyServer",
             dependencies: [
-                "CLibPQ", "CPrctl", "Session", "Snapshots", "Operations", "Upstream", "PostgresWire",
+                "CLibPQ", "CPrctl", "Session", "Snapshots", "Operations", "Upstream",
+                "PostgresWire",
                 "ProxyConfiguration", "ResultCache", "Security", "Telemetry", nioCore, nioPosix,
                 nioSSL, logging, lifecycle,
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),

@@ -43,12 +43,13 @@ struct SnapshotParts {
         let control = try await SnapshotControl.listen(keeper, on: group)
         let schedule: [any Service] =
             settings.interval > .zero ? [SnapshotSchedule(keeper: keeper)] : []
-        running = schedule + [
-            control,
-            WarmUpService(
-                lists: lists, rate: settings.warmUpRate, services: services, registry: registry,
-                group: group, logger: logger),
-        ]
+        running =
+            schedule + [
+                control,
+                WarmUpService(
+                    lists: lists, rate: settings.warmUpRate, services: services, registry: registry,
+                    group: group, logger: logger),
+            ]
         do {
             try await keeper.restoreNewest()
         } catch {

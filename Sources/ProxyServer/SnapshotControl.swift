@@ -33,7 +33,9 @@ struct SnapshotControl: Service {
                     cleanupExistingSocketFile: try ClientListener.isAbandoned(path)
                 ).get()
             // Until here the directory, which nobody else can write to, and the usual mask.
-            guard chmod(path, 0o600) == 0 else { throw SnapshotError.system(call: "chmod", code: errno) }
+            guard chmod(path, 0o600) == 0 else {
+                throw SnapshotError.system(call: "chmod", code: errno)
+            }
             return SnapshotControl(channel: channel, socket: path)
         } catch {
             throw StartError(

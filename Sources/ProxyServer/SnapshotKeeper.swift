@@ -214,7 +214,8 @@ extension SnapshotKeeper {
             } catch {
                 counters.refused.increment()
                 logger.error(
-                    "snapshot refused: \(error); nothing of it is used", metadata: ["file": "\(path)"])
+                    "snapshot refused: \(error); nothing of it is used",
+                    metadata: ["file": "\(path)"])
                 throw error
             }
             let restored = await use(image)

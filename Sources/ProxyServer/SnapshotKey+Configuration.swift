@@ -14,14 +14,16 @@ extension SnapshotKey {
         } else if let variable = configuration.keyEnvironment {
             guard let text = environment[variable] else {
                 throw StartError(
-                    key: "snapshot.key_env", problem: "there is no environment variable \(variable)",
+                    key: "snapshot.key_env",
+                    problem: "there is no environment variable \(variable)",
                     allowed: Self.allowed)
             }
             do {
                 try self.init(text)
             } catch {
                 throw StartError(
-                    key: "snapshot.key_env", problem: "\(variable): \(error)", allowed: Self.allowed)
+                    key: "snapshot.key_env", problem: "\(variable): \(error)", allowed: Self.allowed
+                )
             }
         } else {
             return nil

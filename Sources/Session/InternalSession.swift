@@ -78,7 +78,9 @@ package final class InternalSession: Sendable {
         }
         let channel = try await client.withConnectedSocket(near).get()
         var startup = ByteBuffer()
-        let named = [("user", user), ("database", database)] + parameters.sorted { $0.key < $1.key }
+        let named =
+            [("user", user), ("database", database)]
+            + parameters.sorted { $0.key < $1.key }
         startup.writeStartup(parameters: named.map { .init(name: $0.0, value: $0.1) })
         let (message, promise) = (startup, eventLoop.makePromise(of: PostgresError?.self))
         let session = try await eventLoop.submit {
@@ -104,7 +106,8 @@ package final class InternalSession: Sendable {
         var descriptors: [Int32] = [-1, -1]
         guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &descriptors) == 0 else {
             throw PostgresError(
-                .tooManyConnections, "cannot make a pair of sockets: \(String(cString: strerror(errno)))")
+                .tooManyConnections,
+                "cannot make a pair of sockets: \(String(cString: strerror(errno)))")
         }
         for descriptor in descriptors { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
         return (descriptors[0], descriptors[1])

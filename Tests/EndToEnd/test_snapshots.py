@@ -5,6 +5,7 @@ import pathlib
 import resource
 import secrets
 import signal
+import socket
 import sqlite3
 import stat
 import subprocess
@@ -731,6 +732,33 @@ def test_saved_elsewhere_and_restored_by_hand(proxy, database, tmp_path):
     with server.counting() as counted:
         ask(server, database)
     assert counted.hits == QUESTIONS and counted.upstream == 0
+
+
+def test_the_socket_takes_nothing_but_orders(proxy, database, tmp_path):
+    server = proxy()
+    path = str(pathlib.Path(server.snapshot["directory"]) / "control.sock")
+    for sent, answered in [
+        (b"save me\n", b"error\n"), (b"restore\n", b"error\n"), (b"\n", b"error\n"),
+        (b"\xff\xfe\n", b"error\n"), (b"drop everything\nsave\n", b"error\n"),
+        (b"x" * 10_000, b""),
+        (f"restore {tmp_path}\n".encode(), b"error\nnot a snapshot"),
+    ]:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(path)
+            connection.settimeout(10)
+            answer = b""
+            try:
+                connection.sendall(sent)
+                while part := connection.recv(4096):
+                    answer += part
+            except ConnectionError:
+                pass
+            if answered:
+                assert answer.startswith(answered), (sent, answer)
+            else:
+                assert answer == b""
+    assert snapshots(server) == []
+    assert ask(server, database)
 
 
 def test_without_a_running_proxy_or_a_directory_the_commands_say_so(own_mynah, sqlite_file):

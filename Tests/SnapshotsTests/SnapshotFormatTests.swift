@@ -129,7 +129,8 @@ import Testing
         let file = try sample().file()
         for length: UInt32 in [.max, 1 << 31, UInt32(ChunkSeal.maximumLength + 1)] {
             var changed = file
-            changed.replaceSubrange(53..<57, with: withUnsafeBytes(of: length.bigEndian, Array.init))
+            let bytes = withUnsafeBytes(of: length.bigEndian, Array.init)
+            changed.replaceSubrange(53..<57, with: bytes)
             #expect(SampleFile.error(changed) == .damaged)
         }
     }
@@ -149,7 +150,8 @@ import Testing
             first + record(0, 0, []) + end, first + record(6, 0, []) + end,
             first + record(4, .max, []), first + record(4, 0, []) + end,
             first + record(4, 1 << 20, [1, 2, 3]), first + record(5, 7, [0, 0, 0, 0, 0, 0, 0]),
-            first + record(5, 8, [0, 0, 0, 0, 0, 0, 0, 1]), first + record(5, 9, [UInt8](end) + [0]),
+            first + record(5, 8, [0, 0, 0, 0, 0, 0, 0, 1]),
+            first + record(5, 9, [UInt8](repeating: 0, count: 9)),
             // Lengths within: of a name, of a list of settings, of a key.
             first + record(2, 9, [0, 0, 0, 1, 0, 0xFF, 0xFF, 0xFF, 0xFF]) + end,
             first + record(3, 18, [UInt8](repeating: 0, count: 16) + [0xFF, 0xFF]) + end,
@@ -207,7 +209,11 @@ import Testing
         var dumped = ""
         dump(key, to: &dumped)
         #expect("\(key) \(String(reflecting: key)) \(dumped)".contains("0001") == false)
-        for text in ["", hex + "00", String(hex.dropLast()), "g" + hex.dropFirst(), "AAAA", "+1" + hex.dropFirst(2)] {
+        let wrong = [
+            "", hex + "00", String(hex.dropLast()), "g" + hex.dropFirst(), "AAAA",
+            "+1" + hex.dropFirst(2),
+        ]
+        for text in wrong {
             #expect(throws: SnapshotError.unusableKey) { try SnapshotKey(text) }
         }
     }

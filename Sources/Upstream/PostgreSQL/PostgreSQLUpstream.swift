@@ -30,7 +30,8 @@ package final class PostgreSQLUpstream: Upstream {
             // The answers may be those of another server than the one that is asked.
             canTell: settings.hosts.count == 1 || settings.target != .any
         ) {
-            logger.notice("the database server was restarted or replaced: all answers are forgotten")
+            logger.notice(
+                "the database server was restarted or replaced: all answers are forgotten")
             cells.open(CellSet([cells.cell(.cluster)]))?.close(.committed)
         }
         if settings.hosts.count > 1, settings.target == .any {

@@ -18,7 +18,8 @@ import Synchronization
 /// after the question. A server-side session ends when its client is gone, but not before it has run
 /// what it was sent. So, where it matters (`mustBeQuiet`), there must be no session on the server but
 /// the one that asks: idle ones cannot be told from those that are about to read a statement. It
-/// waits a little for those of the process before to end.
+/// waits a little for those of the process before to end. One that ends between the two halves of
+/// that question is seen by the next, which has to be answered in the same way.
 final class ContentsWitness: Sendable {
     private let conninfo: String
     private let namesUser: Bool
@@ -52,7 +53,8 @@ final class ContentsWitness: Sendable {
             user: namesUser ? nil : question.user, onServerChanged: forget)
         var isKept = false
         defer { if !isKept { connection.close() } }
-        let before = question.mustBeQuiet
+        let before =
+            question.mustBeQuiet
             ? await quietFacts(connection) : await Self.facts(connection)?.facts
         body()
         guard let before, let after = await Self.facts(connection)?.facts, before == after else {

@@ -69,26 +69,21 @@ extension SQLiteDatabase {
         return isEmpty
     }
 
-    private struct Digest: Sendable {
-        let text: String
-        let bytes: Int64
-    }
-
     /// Of the file, as a reader sees it who needs nothing from the log; nil where one is needed.
     ///
     /// Read through SQLite: to close a descriptor of our own would drop the locks that SQLite holds
     /// on the file. While the reader's transaction lasts nobody can write to the file itself: what is
     /// committed goes to the log, and back into the file only when nobody reads it.
-    private func digest() async -> Digest? {
+    private func digest() async -> FileDigest? {
         let path = path
         let busyTimeout = settings.busyTimeout
         let worker = SQLiteWorker(name: "sqlite-digest") {
             try SQLiteConnection(path: path, readOnly: true, busyTimeout: busyTimeout)
         }
-        let digest: Digest? = await withCheckedContinuation { continuation in
+        let digest: FileDigest? = await withCheckedContinuation { continuation in
             worker.submit { connection in
                 let digest = try? connection.get().digestOfFile(limit: Self.largestHashed)
-                continuation.resume(returning: digest.flatMap { $0 }.map { Digest(text: $0, bytes: $1) })
+                continuation.resume(returning: digest)
             }
         }
         worker.stop()
@@ -96,8 +91,15 @@ extension SQLiteDatabase {
     }
 }
 
+/// Of a whole file.
+private struct FileDigest: Sendable {
+    let text: String
+    let bytes: Int64
+}
+
 extension SQLiteConnection {
-    fileprivate func digestOfFile(limit: Int64) throws -> (String, Int64)? {
+    /// nil where something is in the log, or the file is larger.
+    fileprivate func digestOfFile(limit: Int64) throws -> FileDigest? {
         try configure("BEGIN")
         defer { try? configure("COMMIT") }
         // Begins the reader's transaction.
@@ -122,7 +124,7 @@ extension SQLiteConnection {
         let text = hash.finalize().map { byte in
             (byte < 16 ? "0" : "") + String(byte, radix: 16)
         }.joined()
-        return (text, size)
+        return FileDigest(text: text, bytes: size)
     }
 
     private func file(_ which: Int32) -> UnsafeMutablePointer<sqlite3_file>? {
