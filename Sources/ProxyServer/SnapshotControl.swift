@@ -8,8 +8,9 @@ import Snapshots
 /// Takes orders about snapshots on a Unix-domain socket in their directory, which only the owner of
 /// the process can connect to.
 ///
-/// One order for each connection: a line `save`, `save PATH` or `restore PATH`. It is answered by a
-/// line `ok` or `error` and, behind it, sentences for a person; then the connection ends.
+/// One order for each connection: a line `save`, `save PATH` or `restore PATH`, with absolute paths. It
+/// is answered by a line `ok` or `error` and, behind it, sentences for a person; then the connection
+/// ends.
 struct SnapshotControl: Service {
     let channel: any Channel
     let socket: String
@@ -110,8 +111,10 @@ private enum SnapshotOrder {
     init(_ line: String) {
         let words = line.split(separator: " ", maxSplits: 1).map(String.init)
         switch (words.first, words.dropFirst().first) {
-        case ("save", let path): self = .save(path: path)
-        case ("restore", let path?): self = .restore(path: path)
+        case ("save", nil): self = .save(path: nil)
+        // A relative one would count from wherever this process was started.
+        case ("save", let path?) where path.hasPrefix("/"): self = .save(path: path)
+        case ("restore", let path?) where path.hasPrefix("/"): self = .restore(path: path)
         default: self = .unknown
         }
     }
@@ -135,7 +138,7 @@ private enum SnapshotOrder {
 extension SnapshotKeeper.Saved {
     fileprivate var sentence: String {
         "\(answers) answers, \(bytes) bytes, in \(path)"
-            + (isProvable
+            + (isProvable || answers == 0
                 ? ""
                 : "\nThe database changed meanwhile, or cannot be recognised: it will do as a list of "
                     + "statements to run again, not for its answers.")
