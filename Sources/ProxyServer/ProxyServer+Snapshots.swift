@@ -40,6 +40,7 @@ struct SnapshotParts {
             settings: settings, directory: directory, key: key, policy: configuration.policy,
             services: services, logger: logger, warmUps: warmUps)
         self.registry = registry
+        // Fails where another process uses the directory.
         let control = try await SnapshotControl.listen(keeper, on: group)
         let schedule: [any Service] =
             settings.interval > .zero ? [SnapshotSchedule(keeper: keeper)] : []
@@ -51,6 +52,7 @@ struct SnapshotParts {
                     group: group, logger: logger),
             ]
         do {
+            try directory.removeUnfinished()
             try await keeper.restoreNewest()
         } catch {
             throw StartError(key: "snapshot.directory", problem: "\(error)")

@@ -13,8 +13,7 @@ package struct SnapshotDirectory: Hashable, Sendable {
     /// The socket by which a running proxy can be told to save and restore.
     package var socket: String { "\(path)/control.sock" }
 
-    /// Makes the directory if it is missing, and removes what a process that was killed has left
-    /// half written. Throws where somebody else owns it or could write to it.
+    /// Makes the directory if it is missing. Throws where somebody else owns it or could write to it.
     package func prepare() throws(SnapshotError) {
         if mkdir(path, 0o700) != 0, errno != EEXIST { throw .last("cannot make \(path)") }
         var status = stat()
@@ -27,6 +26,11 @@ package struct SnapshotDirectory: Hashable, Sendable {
                 call: "cannot use \(path), which others own or can write to (chmod 0700)",
                 code: EPERM)
         }
+    }
+
+    /// Removes what a process that was killed has left half written. To be called by the one process
+    /// that uses the directory.
+    package func removeUnfinished() throws(SnapshotError) {
         for name in try names() where name.hasPrefix(Self.temporaryPrefix) {
             unlink("\(path)/\(name)")
         }

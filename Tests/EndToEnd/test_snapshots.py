@@ -734,6 +734,18 @@ def test_saved_elsewhere_and_restored_by_hand(proxy, database, tmp_path):
     assert counted.hits == QUESTIONS and counted.upstream == 0
 
 
+def test_a_directory_is_for_one_process(proxy, database, own_mynah):
+    server = proxy()
+    ask(server, database)
+    torn = pathlib.Path(server.snapshot["directory"]) / ".mynah-snapshot-being-written"
+    torn.write_bytes(b"MYNAHSNP")
+    other = own_mynah(database.upstream, snapshot=server.snapshot).spawn()
+    assert other.process.wait(20) == 1
+    assert "cannot listen on" in other.log() and "snapshot.directory" in other.log()
+    assert torn.exists()
+    assert "6 answers" in save(server)
+
+
 def test_the_socket_takes_nothing_but_orders(proxy, database, tmp_path):
     server = proxy()
     path = str(pathlib.Path(server.snapshot["directory"]) / "control.sock")
