@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import random
 import resource
 import secrets
 import signal
@@ -9,6 +10,7 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import threading
 import time
 
 import psycopg
@@ -31,10 +33,21 @@ def quiet_postgres():
 class Database:
     """One database behind Mynah, to which tests can also write directly."""
 
-    def __init__(self, upstream: str, name: str, write):
+    def __init__(self, upstream: str, name: str, write, read=None):
         self.upstream = upstream
         self.name = name
         self.write = write
+        self.read = read
+
+    def now(self) -> object:
+        return None if self.upstream.startswith("sqlite") else self.read("SELECT now()")[0][0]
+
+    def has_settled(self, moment: object) -> bool:
+        """Whether no session of the time before is left in the server."""
+        return moment is None or not self.read(
+            "SELECT FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            f" AND datname = current_database() AND backend_start < '{moment}'"
+        )
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
@@ -54,7 +67,15 @@ def database(request, tmp_path, table):
                 [(n, f"name{n}", n * 10) for n in range(1, 51)],
             )
         connection.close()
-        return Database(f"sqlite:{path}", "scores", write)
+
+        def read(sql: str) -> list:
+            connection = sqlite3.connect(path)
+            try:
+                return connection.execute(sql).fetchall()
+            finally:
+                connection.close()
+
+        return Database(f"sqlite:{path}", "scores", write, read)
     postgres = request.getfixturevalue("quiet_postgres")
     postgres.run(f"CREATE DATABASE {table}", "postgres")
 
@@ -63,7 +84,9 @@ def database(request, tmp_path, table):
 
     write(ROWS)
     write(FILL)
-    return Database(f"{postgres.url('postgres')}", table, write)
+    return Database(
+        postgres.url("postgres"), table, write, lambda sql: postgres.run(sql, table)
+    )
 
 
 @pytest.fixture
@@ -330,6 +353,63 @@ def test_only_what_can_be_cached_is_run_again(proxy, database):
     assert server.metrics().total("mynah_warm_up_statements_total", result="skipped") == 1
     with client(server, database) as connection:
         assert connection.execute(ALL).fetchall() == [(12750,)]
+
+
+def test_no_answer_is_stale_however_the_process_ends(proxy, database):
+    """Clients read and write while snapshots are written; the process is killed, or ends in good
+    order; what it answers next is compared with the database."""
+    chance = random.Random(7)
+    server = proxy(on_shutdown=True, interval="1s", warm_up_rate=200)
+    restored = 0
+    for round_number in range(8):
+        is_quiet_before = round_number % 2 == 0
+        stop = threading.Event()
+        workers = [
+            threading.Thread(target=_churn, args=(server, database, stop, chance.random()))
+            for _ in range(3)
+        ]
+        for worker in workers:
+            worker.start()
+        time.sleep(chance.uniform(0.3, 1.5))
+        if is_quiet_before:
+            stop.set()
+            for worker in workers:
+                worker.join()
+            ask(server, database)
+            save(server)
+        server.signal(chance.choice([signal.SIGKILL, signal.SIGTERM]))
+        stop.set()
+        server.process.wait(60)
+        ended = database.now()
+        server.start()
+        for worker in workers:
+            worker.join()
+        restored += server.metrics().total("mynah_snapshot_entries_total", result="restored")
+        wait_until(lambda: database.has_settled(ended), "sessions of the process before have ended")
+        truth = database.read("SELECT id, score FROM scores ORDER BY id")
+        with client(server, database) as connection:
+            for key, score in truth:
+                found = connection.execute(
+                    "SELECT score FROM scores WHERE id = %s", (key,)
+                ).fetchall()
+                assert found == [(score,)], f"round {round_number}, row {key}\n{server.log()}"
+            assert connection.execute(ALL).fetchall() == [(sum(score for _, score in truth),)]
+    assert restored >= QUESTIONS, "the control: some answers were taken over"
+
+
+def _churn(server: MynahServer, database: Database, stop: threading.Event, seed: float) -> None:
+    chance = random.Random(seed)
+    try:
+        with client(server, database) as connection:
+            while not stop.is_set():
+                key = chance.randint(1, 50)
+                if chance.random() < 0.3:
+                    connection.execute("UPDATE scores SET score = score + 1 WHERE id = %s", (key,))
+                else:
+                    connection.execute("SELECT score FROM scores WHERE id = %s", (key,)).fetchall()
+                    connection.execute(ALL).fetchall()
+    except psycopg.Error:
+        pass  # The process has ended.
 
 
 # PostgreSQL: what could still be under way.
