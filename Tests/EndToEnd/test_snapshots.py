@@ -225,6 +225,24 @@ def age(path: pathlib.Path) -> float:
     return time.time() - path.stat().st_mtime
 
 
+def test_no_right_is_needed_to_recognise_a_server(quiet_postgres, own_mynah, tmp_path, table):
+    """Nor to see that somebody else is connected."""
+    quiet_postgres.run(f"CREATE DATABASE {table}; ", "postgres")
+    quiet_postgres.run(f"CREATE ROLE {table} LOGIN", "postgres")
+    quiet_postgres.run(f"{ROWS}; {FILL}; GRANT SELECT ON scores TO {table}", table)
+    database = Database(quiet_postgres.url(table), table, None)
+    server = own_mynah(
+        database.upstream, snapshot={"directory": str(tmp_path / "s"), "warm_up_rate": 0}
+    ).start()
+    ask(server, database)
+    restart(server)
+    assert server.metrics().total("mynah_snapshot_entries_total", result="restored") == QUESTIONS
+    with quiet_postgres.connect("postgres"):
+        restart(server)
+    assert "it cannot be told whether" in server.log()
+    assert server.metrics().total("mynah_snapshot_entries_total", result="restored") == 0
+
+
 # What is not is run again.
 
 
