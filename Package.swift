@@ -73,6 +73,13 @@ let package = Package(
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ]),
 
+        // The cache as a file.
+        .target(
+            name: "Snapshots",
+            dependencies: [
+                "ResultCache", nioCore, .product(name: "Crypto", package: "swift-crypto"),
+            ]),
+
         // The database's side.
         .target(
             name: "Upstream",
@@ -112,7 +119,7 @@ let package = Package(
         .target(
             name: "ProxyServer",
             dependencies: [
-                "CLibPQ", "CPrctl", "Session", "Operations", "Replication", "Upstream",
+                "CLibPQ", "CPrctl", "Session", "Snapshots", "Operations", "Replication", "Upstream",
                 "PostgresWire",
                 "ProxyConfiguration", "ResultCache", "Security", "Telemetry", nioCore, nioPosix,
                 nioSSL, logging, lifecycle,
@@ -122,7 +129,7 @@ let package = Package(
         .executableTarget(
             name: "mynah",
             dependencies: [
-                "ProxyServer", "ProxyConfiguration", "PostgresWire", logging,
+                "ProxyServer", "ProxyConfiguration", "Snapshots", "PostgresWire", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
@@ -148,6 +155,8 @@ let package = Package(
         .testTarget(
             name: "ResultCacheTests",
             dependencies: ["ResultCache", "Mutants", "TestSupport", nioCore]),
+        .testTarget(
+            name: "SnapshotsTests", dependencies: ["Snapshots", "ResultCache", nioCore]),
         .testTarget(
             name: "ProxyConfigurationTests",
             dependencies: ["ProxyConfiguration", "Security", "TestSupport"]),

@@ -6,6 +6,15 @@ extension ByteBuffer {
         writeMessage(FrontendTag.query) { $0.writeText(query) }
     }
 
+    /// A Bind of the unnamed statement to the unnamed portal: `tail` is what follows their names.
+    package mutating func writeBind(tail: ByteBuffer) {
+        writeMessage(FrontendTag.bind) { body in
+            body.writeText("")
+            body.writeText("")
+            body.writeImmutableBuffer(tail)
+        }
+    }
+
     package mutating func writeSync() {
         writeEmptyMessage(FrontendTag.sync)
     }

@@ -40,6 +40,14 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case replicationCertificate = "replication.certificate"
     case replicationCertificateKey = "replication.certificate_key"
     case replicationCA = "replication.ca"
+    case snapshotDirectory = "snapshot.directory"
+    case snapshotInterval = "snapshot.interval"
+    case snapshotKeep = "snapshot.keep"
+    case snapshotOnShutdown = "snapshot.on_shutdown"
+    case snapshotKeyFile = "snapshot.key_file"
+    case snapshotKeyEnvironment = "snapshot.key_env"
+    case snapshotWarmUpRate = "snapshot.warm_up_rate"
+    case snapshotWarmUpLimit = "snapshot.warm_up_limit"
     case limitsClientConnections = "limits.max_client_connections"
     case limitsStartupTimeout = "limits.startup_timeout"
     case limitsMessage = "limits.max_message"
@@ -84,7 +92,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
 
     /// A table of the file, by its dotted name.
     enum Section: String, CaseIterable, Sendable {
-        case listen, tls, upstream, pool, sqlite, cache, replication, limits, auth
+        case listen, tls, upstream, pool, sqlite, cache, snapshot, replication, limits, auth
         case authJWT = "auth.jwt"
         case authUser = "auth.user"
         case authRule = "auth.rule"
@@ -98,8 +106,8 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
         var isArray: Bool {
             switch self {
             case .rule, .authRule, .authUser: true
-            case .listen, .tls, .upstream, .pool, .sqlite, .cache, .replication, .limits, .auth,
-                .authJWT, .log:
+            case .listen, .tls, .upstream, .pool, .sqlite, .cache, .snapshot, .replication,
+                .limits, .auth, .authJWT, .log:
                 false
             }
         }
@@ -126,10 +134,13 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
             .cacheVerify, .cacheStaleIfError:
             .cache
         case .replicationListen, .replicationFollow, .replicationFailover, .replicationArbiter,
-            .replicationMode, .replicationLease, .replicationBuffer, .replicationAdvertise, .replicationKeyFile,
-            .replicationKeyEnvironment, .replicationCertificate, .replicationCertificateKey,
-            .replicationCA:
+            .replicationMode, .replicationLease, .replicationBuffer, .replicationAdvertise,
+            .replicationKeyFile, .replicationKeyEnvironment, .replicationCertificate,
+            .replicationCertificateKey, .replicationCA:
             .replication
+        case .snapshotDirectory, .snapshotInterval, .snapshotKeep, .snapshotOnShutdown,
+            .snapshotKeyFile, .snapshotKeyEnvironment, .snapshotWarmUpRate, .snapshotWarmUpLimit:
+            .snapshot
         case .limitsClientConnections, .limitsStartupTimeout, .limitsMessage, .limitsWriteBuffer,
             .limitsDrainTimeout, .limitsPending, .limitsPendingPerAddress, .limitsPerAddress:
             .limits
@@ -158,7 +169,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     /// were made from.
     var changesAtRunTime: Bool {
         switch section {
-        case .listen, .upstream, .sqlite, .replication: false
+        case .listen, .upstream, .sqlite, .snapshot, .replication: false
         case .tls, .pool, .cache, .limits, .auth, .authJWT, .authUser, .authRule, .log, .rule: true
         }
     }

@@ -93,6 +93,9 @@ extension ProxyConfiguration {
         case .replicationCertificate: return TOMLText.quoted(replication.certificate ?? "")
         case .replicationCertificateKey: return TOMLText.quoted(replication.certificateKey ?? "")
         case .replicationCA: return TOMLText.quoted(replication.ca ?? "")
+        case .snapshotDirectory, .snapshotInterval, .snapshotKeep, .snapshotOnShutdown,
+            .snapshotKeyFile, .snapshotKeyEnvironment, .snapshotWarmUpRate, .snapshotWarmUpLimit:
+            return snapshot.tomlValue(of: key)
         case .limitsClientConnections: return "\(limits.clientConnections)"
         case .limitsStartupTimeout: return limits.startupTimeout.tomlText
         case .limitsMessage: return TOMLText.quoted(limits.message.description)

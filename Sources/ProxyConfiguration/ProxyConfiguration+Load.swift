@@ -60,6 +60,7 @@ extension ProxyConfiguration {
             replication: try Replication(
                 document.reader(for: .replication), upstream: upstream.database,
                 directory: directory),
+            snapshot: try Snapshot(document.reader(for: .snapshot), directory: directory),
             limits: try Limits(document.reader(for: .limits)),
             auth: auth,
             log: try Log(document.reader(for: .log)),

@@ -14,6 +14,10 @@ extension ProxyConfiguration {
         let lifetime = policy.defaultTTL.map { "at most \($0.configurationText)" }
         text += "  cache     "
         text += cache.isEnabled ? "\(cache.memory), \(lifetime ?? "until invalidated")\n" : "off\n"
+        if let directory = snapshot.directory {
+            let isEncrypted = snapshot.keyFile != nil || snapshot.keyEnvironment != nil
+            text += "  snapshots \(directory)\(isEncrypted ? ", encrypted" : "")\n"
+        }
         switch tls.mode {
         case .off: break
         case .allow: text += "  tls       for clients that ask for it\n"

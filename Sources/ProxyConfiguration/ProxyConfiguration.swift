@@ -7,6 +7,7 @@ package struct ProxyConfiguration: Sendable, Equatable {
     package var sqlite: SQLite
     package var cache: Cache
     package var replication: Replication
+    package var snapshot: Snapshot
     package var limits: Limits
     package var auth: Auth
     package var log: Log

@@ -98,7 +98,7 @@ struct ClientListener: Sendable {
 
     /// Whether a socket file is there that nobody listens on any more. One that somebody does is
     /// left alone: the bind then fails, as it should.
-    private static func isAbandoned(_ path: String) throws -> Bool {
+    static func isAbandoned(_ path: String) throws -> Bool {
         var status = stat()
         guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return false }
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
@@ -111,7 +111,7 @@ struct ClientListener: Sendable {
         return result != 0 && errno == ECONNREFUSED
     }
 
-    private static func reason(_ error: any Error) -> String {
+    static func reason(_ error: any Error) -> String {
         guard let error = error as? IOError else { return "\(error)" }
         switch error.errnoCode {
         case EADDRINUSE: return "the port is in use by another process"

@@ -30,15 +30,6 @@ extension ProxyServer {
             rows: rows.filter { $0.property != "entry" }, isFromRunningProxy: false)
     }
 
-    /// libpq blocks: not on the cooperative pool.
-    private static func onThread<Value: Sendable>(
-        _ body: @escaping @Sendable () throws -> Value
-    ) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            Thread.detachNewThread { continuation.resume(with: Result(catching: body)) }
-        }
-    }
-
     // MARK: Without a running proxy
 
     private static func explainAlone(

@@ -1,3 +1,4 @@
+import Foundation
 import Logging
 import NIOCore
 import NIOPosix
@@ -5,6 +6,7 @@ import ProxyConfiguration
 import Replication
 import ResultCache
 import Session
+import Snapshots
 import Telemetry
 import Upstream
 
@@ -31,6 +33,8 @@ extension ProxyServer {
     ) throws {
         _ = try ClientEncryption.Offer(configuration.tls)
         _ = try ReplicationSettings(configuration, environment: environment)
+        _ = try SnapshotKey(
+            configuration.snapshot, environment: environment)
         guard case .postgresql(let url) = configuration.upstream.database else { return }
         do {
             let settings = try PostgreSQLUpstreamSettings(connectionString: url.text)

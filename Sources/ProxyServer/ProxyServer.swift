@@ -76,6 +76,9 @@ package struct ProxyServer: Sendable {
             right: node?.right ?? ServingRight())
         services.encryption.offer = try ClientEncryption.Offer(configuration.tls)
         let registry = ConnectionRegistry(limit: configuration.limits.clientConnections)
+        let snapshots = try await SnapshotParts(
+            configuration, environment: environment, services: services, registry: registry,
+            group: group, logger: logger)
         let listener = ClientListener(
             addresses: configuration.listen.addresses, limits: configuration.limits,
             services: services, registry: registry, group: group, logger: logger)
@@ -102,7 +105,9 @@ package struct ProxyServer: Sendable {
                 service: ReloadService(
                     configuration: configuration, file: configurationFile,
                     environment: environment, services: services, registry: registry,
-                    cache: cache, logger: logger, setLogLevel: setLogLevel)))
+                    cache: cache, logger: logger, setLogLevel: setLogLevel,
+                    snapshots: snapshots?.keeper)))
+        all += snapshots?.services ?? []
         all.append(.init(service: ClientService(listener: listener, channels: channels)))
 
         announce(channels)
@@ -114,6 +119,7 @@ package struct ProxyServer: Sendable {
         } catch let error as OperationsError {
             throw Self.startError(error)
         }
+        await snapshots?.stopped()
         await upstream.shutDown()
         logger.notice("stopped")
     }

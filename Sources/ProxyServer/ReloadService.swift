@@ -17,6 +17,7 @@ struct ReloadService: Service {
     let cache: ReplyCache
     let logger: Logger
     let setLogLevel: @Sendable (Logger.Level) -> Void
+    var snapshots: SnapshotKeeper?
 
     func run() async throws {
         try? await withGracefulShutdownHandlerCancelling {
@@ -77,6 +78,7 @@ struct ReloadService: Service {
         if new.policy != old.policy {
             // Entries carry the rules under which they were stored.
             cache.removeAll()
+            snapshots?.policyChanged(to: new.policy)
         }
         logger.notice("configuration reloaded", metadata: ["file": "\(file)"])
         return new

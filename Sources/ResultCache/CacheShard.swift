@@ -41,13 +41,13 @@ struct CacheShard: ~Copyable, @unchecked Sendable {
 
     private var bytes: Int { small.bytes + main.bytes + Self.tableBytes(buckets.count) }
 
-    /// All entries: of the main queue first, and in each the youngest first.
+    /// All entries: those first that were asked for most often since they entered their queue, of
+    /// equal ones those of the main queue, and then the youngest.
     func allReplies() -> [CachedReply] {
-        var all: [CachedReply] = []
-        all.reserveCapacity(entries)
-        main.forEach { all.append($0) }
-        small.forEach { all.append($0) }
-        return all
+        var byFrequency: [[CachedReply]] = [[], [], [], []]
+        main.forEach { byFrequency[Int(min($0.frequency, 3))].append($0) }
+        small.forEach { byFrequency[Int(min($0.frequency, 3))].append($0) }
+        return Array(byFrequency.reversed().joined())
     }
 
     var statistics: CacheStatistics {

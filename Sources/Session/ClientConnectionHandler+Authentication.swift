@@ -23,6 +23,10 @@ extension ClientConnectionHandler {
     func authenticate(
         _ startup: SessionStartup, _ context: ChannelHandlerContext
     ) throws(PostgresError) {
+        if isInternal {
+            try admit(startup, context)
+            return
+        }
         let authenticator = services.authenticator
         let settings = authenticator.settings
         let channel = context.channel

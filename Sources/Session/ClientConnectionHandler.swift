@@ -56,6 +56,15 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     let encryption: ClientEncryption?
     var handshake: ClientHandshake?
 
+    /// Whether the other end is this process itself, which speaks for users who have shown before who
+    /// they are: it is not asked.
+    let isInternal: Bool
+
+    /// nil before it has begun, and when it is over.
+    var session: ClientSession? {
+        if case .session(let session) = phase { session } else { nil }
+    }
+
     private enum QuotaStanding {
         case none, pending, admitted
     }
@@ -63,10 +72,14 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
     /// What may be held of a client that has not shown who it is, in bytes.
     static let unauthenticatedLimit = 32 << 10
 
-    /// - Parameter offersEncryption: whether it is a connection over a network.
+    /// - Parameters:
+    ///   - offersEncryption: whether it is a connection over a network.
+    ///   - isInternal: see there; never of a connection that was accepted.
     package init(
-        services: SessionServices, registry: ConnectionRegistry, offersEncryption: Bool = false
+        services: SessionServices, registry: ConnectionRegistry, offersEncryption: Bool = false,
+        isInternal: Bool = false
     ) {
+        self.isInternal = isInternal
         self.services = services
         self.registry = registry
         encryption = offersEncryption ? services.encryption : nil
@@ -276,7 +289,7 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
         deadline?.cancel()
         deadline = nil
         let startup = services.upstream.login(for: claimed)
-        services.upstream.noteSession(startup)
+        if !isInternal { services.upstream.noteSession(startup) }
         if startup.replication == nil, let pools = services.upstream.pools {
             let member = try pools.join(startup, on: context.eventLoop)
             // What ties a session to its connection is only known where statements are analysed.
@@ -313,6 +326,8 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             greetReplication(startup, greeting, link: link, eventLoop, output)
             return
         }
+        // Only once it is known to be let in: whoever is noted first is whom the catalog is read as.
+        if isInternal { services.upstream.noteSession(startup) }
         let session = ClientSession(
             services: services, startup: startup, greeting: greeting, link: link,
             pooling: pooling, eventLoop: eventLoop, output: output)

@@ -12,8 +12,8 @@ package final class SessionServices: Sendable {
     package let upstream: any Upstream
     /// Asked for every answer from memory, hence not through `upstream`.
     let commitWatch: CommitWatch?
-    let cache: ReplyCache
-    let cells: CellTable
+    package let cache: ReplyCache
+    package let cells: CellTable
     /// Whether this node may answer from memory. Asked for every answer.
     package let right: ServingRight
     /// Whether the upstream is away.
@@ -27,7 +27,7 @@ package final class SessionServices: Sendable {
     package let encryption = ClientEncryption()
     /// Who may come in, and how many.
     package let authenticator: ClientAuthenticator
-    let metrics: ProxyMetrics
+    package let metrics: ProxyMetrics
     let logger: Logger
     /// False where the cache was off when the process started: nothing is analysed then, and every
     /// byte goes through. (Turning it on later would miss the writes already under way.)

@@ -4,6 +4,7 @@ extension ProxyMetrics {
     package func prometheusText() -> String {
         var text = PrometheusText()
         writeCache(to: &text)
+        snapshots.write(to: &text)
         writeUpstream(to: &text)
         writePools(to: &text)
         if let figures = currentReplicationFigures() { figures.write(to: &text) }

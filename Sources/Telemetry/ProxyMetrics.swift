@@ -27,6 +27,8 @@ package final class ProxyMetrics: Sendable {
     /// Sampled hits that could not be compared: written meanwhile, or the reply was not to be kept.
     package let cacheVerifyInconclusive = Counter()
 
+    package let snapshots = SnapshotCounters()
+
     // The database's side.
     /// Statements sent upstream on behalf of clients.
     package let upstreamQueries = Counter()

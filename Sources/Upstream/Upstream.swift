@@ -70,6 +70,14 @@ package protocol Upstream: Sendable {
         ofUser user: String, _ question: RoleSecretQuestion,
         _ completion: @escaping @Sendable (Result<Secret?, RoleSecretFailure>) -> Void)
 
+    /// What identifies the contents of the database, by names of its own, if they were the same from
+    /// before `body` began until after it ended: two answers that are equal, in whatever processes,
+    /// are of equal contents. nil where they changed meanwhile, or nothing can tell. Calls `body`
+    /// exactly once.
+    func contents(
+        _ question: ContentsQuestion, during body: @escaping @Sendable () -> Void
+    ) async -> [String: String]?
+
     /// Ends threads and connections of its own. Called once, after the last link has closed.
     func shutDown() async
 }
@@ -83,6 +91,14 @@ extension Upstream {
     package func leave(database: String) {}
 
     package var carriesReplication: Bool { false }
+
+    /// Nothing can tell.
+    package func contents(
+        _ question: ContentsQuestion, during body: @escaping @Sendable () -> Void
+    ) async -> [String: String]? {
+        body()
+        return nil
+    }
 
     package func reloadCertificates() throws {}
 

@@ -15,5 +15,6 @@ struct MynahCommand: AsyncParsableCommand {
         version: "mynah \(ProductVersion.text)",
         subcommands: [
             ServeCommand.self, CheckCommand.self, ExplainCommand.self, PromoteCommand.self,
+            SnapshotCommand.self,
         ])
 }

@@ -183,8 +183,10 @@ class MynahServer:
         environment: dict[str, str] | None = None,
         auth: dict[str, object] | None = None,
         replication: dict[str, object] | None = None,
+        snapshot: dict[str, object] | None = None,
     ):
         self.replication = replication or {}
+        self.snapshot = snapshot or {}
         self.environment = environment or {}
         # The keys of [auth], and under "rule", "user" and "jwt" the tables below it.
         self.auth = auth or {}
@@ -223,6 +225,7 @@ class MynahServer:
         sections = {
             "tls": self.tls, "pool": self.pool, "sqlite": self.sqlite, "limits": self.limits,
             "replication": self.replication,
+            "snapshot": self.snapshot,
         }
         for name, section in sections.items():
             if section:

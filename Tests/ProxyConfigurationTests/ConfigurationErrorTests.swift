@@ -47,8 +47,8 @@ struct ConfigurationErrorTests {
     @Test("An unknown table or a key outside its table is named")
     func unknownTable() throws {
         let tables =
-            "tables of this file: listen, tls, upstream, pool, sqlite, cache, replication, limits, "
-            + "auth, log, rule"
+            "tables of this file: listen, tls, upstream, pool, sqlite, cache, snapshot, replication, "
+            + "limits, auth, log, rule"
         #expect(
             try message("[cahce]\nttl = \"1s\"")
                 == "proxy.conf:2: cahce: unknown table; \(tables) (did you mean \"cache\"?)")

@@ -14,6 +14,7 @@ package final class PostgreSQLUpstream: Upstream {
     private let credentials = ClientCredentials()
     private let secrets: RoleSecretReader
     private let hasServer: Bool
+    private let witness: ContentsWitness
 
     /// Nothing is connected yet: a server that is down does not keep the proxy from starting.
     ///
@@ -35,6 +36,15 @@ package final class PostgreSQLUpstream: Upstream {
                 hosts: [PostgreSQLAddress(host: "127.0.0.1", port: 1)])
         settings.connectTimeout = min(settings.connectTimeout, connectTimeout)
         secrets = RoleSecretReader(conninfo: conninfo)
+        witness = ContentsWitness(
+            conninfo: conninfo, namesUser: settings.user != nil,
+            // The answers may be those of another server than the one that is asked.
+            canTell: settings.hosts.count == 1 || settings.target != .any
+        ) {
+            logger.notice(
+                "the database server was restarted or replaced: all answers are forgotten")
+            cells.open(CellSet([cells.cell(.cluster)]))?.close(.committed)
+        }
         if settings.hosts.count > 1, settings.target == .any {
             logger.warning(
                 """
@@ -88,6 +98,7 @@ package final class PostgreSQLUpstream: Upstream {
     package func leave(database: String) {
         linkPools.leave(database: database)
         postgreSQLAnalyzer.leave(database: database)
+        witness.leave(database: database)
     }
 
     package var analyzer: any StatementAnalyzer { postgreSQLAnalyzer }
@@ -178,7 +189,14 @@ package final class PostgreSQLUpstream: Upstream {
         secrets.lookUp(user, question, completion)
     }
 
+    package func contents(
+        _ question: ContentsQuestion, during body: @escaping @Sendable () -> Void
+    ) async -> [String: String]? {
+        await witness.contents(question, during: body)
+    }
+
     package func shutDown() async {
+        witness.close()
         linkPools.close()
         secrets.close()
         postgreSQLAnalyzer.close()

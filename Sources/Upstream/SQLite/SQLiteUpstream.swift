@@ -92,6 +92,12 @@ package final class SQLiteUpstream: Upstream {
         try Task.checkCancellation()
     }
 
+    package func contents(
+        _ question: ContentsQuestion, during body: @escaping @Sendable () -> Void
+    ) async -> [String: String]? {
+        await database.contents(during: body)
+    }
+
     /// Ends the threads after what they are doing. No link can be made afterwards.
     package func shutDown() async {
         links.withLock { links in
