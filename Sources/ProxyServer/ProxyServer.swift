@@ -96,7 +96,7 @@ package struct ProxyServer: Sendable {
                 .init(
                     service: OperationsService(
                         host: host, port: port, metrics: metrics, logger: logger,
-                        readiness: { await Self.readiness(of: upstream) })))
+                        readiness: { await Self.readiness(of: services) })))
         }
         all.append(.init(service: CacheSweeper(cache: cache)))
         all.append(.init(service: AbsenceWatch(services: services, logger: logger)))
@@ -131,9 +131,15 @@ package struct ProxyServer: Sendable {
         return quiet
     }
 
-    private static func readiness(of upstream: any Upstream) async -> Readiness {
+    private static func readiness(of services: SessionServices) async -> Readiness {
+        // What a mirror cannot answer goes to the node that it follows.
+        if services.right.isFollowing,
+            services.right.deadline <= NIODeadline.now().uptimeNanoseconds
+        {
+            return .notReady(reason: "the node that leads has not been heard for a lease")
+        }
         do {
-            try await upstream.checkReachable()
+            try await services.upstream.checkReachable()
             return .ready
         } catch {
             return .notReady(reason: "\(error)")

@@ -38,6 +38,8 @@ final class FollowerHandler: ChannelInboundHandler {
     private var deadline: Scheduled<Void>?
     private var peer = "?"
     private var notedGaps: UInt64 = 0
+    /// The oldest question of which it is not known that its answer has arrived.
+    private var unconfirmed: (question: UInt64, askedAt: UInt64)?
 
     static let introductionTime = TimeAmount.seconds(10)
 
@@ -66,7 +68,7 @@ final class FollowerHandler: ChannelInboundHandler {
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        peer = context.remoteAddress?.description ?? "?"
+        peer = context.remoteAddress?.brief ?? "?"
         let context = NIOLoopBound(context, eventLoop: context.eventLoop)
         let bound = NIOLoopBound(self, eventLoop: context.value.eventLoop)
         deadline = context.value.eventLoop.scheduleTask(in: Self.introductionTime) {
@@ -104,7 +106,7 @@ final class FollowerHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        refuse(state == .awaitingGreeting ? "\(error)" : "the connection has failed", context)
+        refuse(ConnectionEnd.reason(error), context)
     }
 
     // MARK: Introduction
@@ -130,6 +132,7 @@ final class FollowerHandler: ChannelInboundHandler {
             framing.seal(
                 with: key, followerNonce: theirs.nonce, primaryNonce: mine.nonce, isFollower: false)
         }
+        framing.trust()
         state = .awaitingTerms
     }
 
@@ -168,7 +171,8 @@ final class FollowerHandler: ChannelInboundHandler {
         let eventLoop = context.eventLoop
         let bound = NIOLoopBound((self, context), eventLoop: eventLoop)
         let isWoken = WokenFlag()
-        stream = MirrorStream(source) {
+        let largest = Int(clamping: terms.maximumEntry)
+        stream = MirrorStream(source, maximumEntry: largest) {
             guard isWoken.set() else { return }
             eventLoop.execute {
                 let (handler, context) = bound.value
@@ -227,7 +231,8 @@ final class FollowerHandler: ChannelInboundHandler {
         while let message = try MirrorMessage.next(in: &payload) {
             let now = NIODeadline.now().uptimeNanoseconds
             switch message {
-            case .heartbeat(let question):
+            case .heartbeat(let question, let answered):
+                guard hears(question, answered: answered, now: now) else { continue }
                 stream?.asked(question, now: now, lease: followers.lease) {
                     followers.grant(number, acknowledged: acknowledged, now: now)
                 }
@@ -244,6 +249,16 @@ final class FollowerHandler: ChannelInboundHandler {
                 throw MirrorProtocolError(description: "a message out of turn")
             }
         }
+    }
+
+    /// Whether the follower hears this node. One of which only the questions arrive is granted no
+    /// further lease: commits would wait for what it cannot acknowledge.
+    private func hears(_ question: UInt64, answered: UInt64, now: UInt64) -> Bool {
+        if let first = unconfirmed, answered < first.question {
+            return now - first.askedAt <= followers.lease
+        }
+        unconfirmed = (question, now)
+        return true
     }
 
     private func pump(_ context: ChannelHandlerContext) {

@@ -19,6 +19,7 @@ final class MirrorApplier {
     /// Heartbeats that have been sent and not answered, with the time of their sending.
     private var asked: [(number: UInt64, sentAt: UInt64)] = []
     private var lastQuestion: UInt64 = 0
+    private(set) var lastAnswered: UInt64 = 0
     /// When what is known now was proven last; nanoseconds of the monotonic clock.
     private(set) var lastProof: UInt64?
 
@@ -198,6 +199,7 @@ final class MirrorApplier {
         guard let index = asked.firstIndex(where: { $0.number == number }) else { return }
         let sentAt = asked[index].sentAt
         asked.removeFirst(index + 1)
+        lastAnswered = number
         guard age <= lease, sentAt >= age else { return }
         lastProof = sentAt - age
         source.right.extend(to: sentAt - age + lease)

@@ -86,7 +86,7 @@ package final class MirrorFollower: Service {
         do {
             (channel, handler) = try await connect(host, port)
         } catch {
-            return ("cannot connect: \(Self.text(of: error))", false)
+            return ("cannot connect: \(ConnectionEnd.reason(error))", false)
         }
         current.withLock { $0 = handler }
         defer { current.withLock { $0 = nil } }
@@ -95,7 +95,9 @@ package final class MirrorFollower: Service {
         } onCancel: {
             channel.close(promise: nil)
         }
-        let hasFollowed = figures.isFollowing.exchange(false, ordering: .relaxed)
+        figures.isFollowing.store(false, ordering: .relaxed)
+        // A welcome alone is little: the connection may end for the same reason again at once.
+        let hasFollowed = figures.lastProof.exchange(0, ordering: .relaxed) != 0
         let reason = try? await eventLoop.submit { handler.value.reason }.get()
         return (reason ?? "the connection has ended", hasFollowed)
     }
@@ -141,13 +143,6 @@ package final class MirrorFollower: Service {
                     return (channel, NIOLoopBound(handler, eventLoop: channel.eventLoop))
                 }
             }
-    }
-
-    private static func text(of error: any Error) -> String {
-        if let error = error as? NIOConnectionError {
-            return error.connectionErrors.first.map { "\($0.error)" } ?? "no address"
-        }
-        return "\(error)"
     }
 
     package var currentFigures: ReplicationFigures.Following {

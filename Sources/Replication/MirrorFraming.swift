@@ -13,6 +13,8 @@ struct MirrorFraming {
     static let magic: [UInt8] = Array("MYNAHMIR".utf8)
     static let version: UInt16 = 1
     static let nonceLength = 32
+    private static let tlsHandshake: UInt8 = 0x16
+    private static let tlsAlert: UInt8 = 0x15
     /// Longer frames are not accepted from who has not shown a key.
     static let longestGreeting = 64
 
@@ -40,6 +42,14 @@ struct MirrorFraming {
     mutating func next() throws(MirrorProtocolError) -> ByteBuffer? {
         guard let length = received.getInteger(at: received.readerIndex, as: UInt32.self) else {
             return nil
+        }
+        if limit == Self.longestGreeting, opening == nil, Int(length) != MirrorGreeting.length {
+            // Nothing of our kind: not waited for.
+            let first = received.getInteger(at: received.readerIndex, as: UInt8.self)
+            throw MirrorProtocolError(
+                description: first == Self.tlsHandshake || first == Self.tlsAlert
+                    ? "it speaks TLS: only one of the two nodes has replication.certificate"
+                    : "it does not speak the mirror protocol")
         }
         guard Int(length) <= limit else {
             throw MirrorProtocolError(description: "a frame of \(length) bytes, more than \(limit)")
@@ -126,6 +136,7 @@ private struct Sealing {
 
 /// The first frame of each side.
 struct MirrorGreeting: Hashable {
+    static let length = MirrorFraming.magic.count + 3 + MirrorFraming.nonceLength
     var version: UInt16
     var hasKey: Bool
     var nonce: [UInt8]

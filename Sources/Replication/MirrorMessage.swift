@@ -11,8 +11,9 @@ enum MirrorMessage {
 
     /// Who wants to follow, and what it takes for agreed.
     case follow(MirrorTerms)
-    /// The follower asks for a proof that it has heard everything up to now.
-    case heartbeat(UInt64)
+    /// The follower asks for a proof that it has heard everything up to now; the last question that
+    /// was answered.
+    case heartbeat(UInt64, answered: UInt64)
     /// The follower has applied every record up to this one.
     case acknowledge(MirrorLog.Position)
     /// The follower is to lead.
@@ -51,6 +52,9 @@ struct MirrorTerms: Hashable, Sendable {
     var isSynchronous: Bool
     /// Nanoseconds.
     var lease: UInt64
+    /// Bytes of the largest reply that the follower keeps: larger ones are not sent. Need not be the
+    /// same.
+    var maximumEntry: UInt64
 }
 
 /// What a follower is told first.
@@ -165,7 +169,10 @@ extension MirrorMessage {
             buffer.writeNode(terms.node)
             buffer.writeInteger(terms.isSynchronous ? UInt8(1) : 0)
             buffer.writeInteger(terms.lease)
-        case .heartbeat(let number): buffer.writeInteger(number)
+            buffer.writeInteger(terms.maximumEntry)
+        case .heartbeat(let number, let answered):
+            buffer.writeInteger(number)
+            buffer.writeInteger(answered)
         case .acknowledge(let position):
             buffer.writeInteger(position.epoch)
             buffer.writeInteger(position.index)
@@ -220,10 +227,17 @@ extension MirrorMessage {
         switch tag {
         case Tag.follow:
             guard let node = body.readNode(), let mode = body.readInteger(as: UInt8.self),
-                let lease = body.readInteger(as: UInt64.self)
+                let lease = body.readInteger(as: UInt64.self),
+                let entry = body.readInteger(as: UInt64.self)
             else { return nil }
-            return .follow(MirrorTerms(node: node, isSynchronous: mode == 1, lease: lease))
-        case Tag.heartbeat: return body.readInteger().map(MirrorMessage.heartbeat)
+            return .follow(
+                MirrorTerms(
+                    node: node, isSynchronous: mode == 1, lease: lease, maximumEntry: entry))
+        case Tag.heartbeat:
+            guard let number = body.readInteger(as: UInt64.self),
+                let answered = body.readInteger(as: UInt64.self)
+            else { return nil }
+            return .heartbeat(number, answered: answered)
         case Tag.acknowledge:
             guard let epoch = body.readInteger(as: UInt64.self),
                 let index = body.readInteger(as: UInt64.self)

@@ -61,6 +61,15 @@ package final class MirrorPublisher: Service {
     private func accept(_ channel: any Channel) throws {
         guard connections.add(1, ordering: .relaxed).newValue <= Self.maximumConnections else {
             connections.subtract(1, ordering: .relaxed)
+            figures.refused.add(1, ordering: .relaxed)
+            if figures.mayLogRefusal() {
+                logger.warning(
+                    "a connection to the mirror port was refused",
+                    metadata: [
+                        "peer": "\(channel.remoteAddress?.brief ?? "?")",
+                        "reason": "there are \(Self.maximumConnections) already",
+                    ])
+            }
             throw TooMany()
         }
         channel.closeFuture.whenComplete { [self] _ in

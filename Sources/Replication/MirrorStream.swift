@@ -26,10 +26,14 @@ struct MirrorStream {
 
     private static let recordsAtOnce = 128 << 10
     private static let entriesAtOnce = 32
+    private static let entryBytesAtOnce = 256 << 10
+    /// Bytes of the largest reply that the follower keeps.
+    private let maximumEntry: Int
     private static let maximumQuestions = 64
 
-    init(_ source: MirrorSource, wake: @escaping @Sendable () -> Void) {
+    init(_ source: MirrorSource, maximumEntry: Int, wake: @escaping @Sendable () -> Void) {
         self.source = source
+        self.maximumEntry = maximumEntry
         self.wake = wake
         reader = source.log.reader(wake)
     }
@@ -81,7 +85,7 @@ struct MirrorStream {
     /// Takes what comes next from the log, and from the cache. Returns whether there may be more.
     private mutating func step(now: UInt64, _ payload: inout ByteBuffer) -> Bool {
         if candidates.isEmpty, !hasSentEntries { lookForEntries() }
-        let offered = Array(candidates.suffix(Self.entriesAtOnce))
+        let offered = nextCandidates()
         switch source.log.next(&reader, limit: Self.recordsAtOnce, candidates: offered) {
         case .gap:
             restart(&payload)
@@ -93,7 +97,7 @@ struct MirrorStream {
             if isWhole, !offered.isEmpty {
                 candidates.removeLast(offered.count)
                 for reply in current.reversed() {
-                    guard let record = ReplyRecord(reply, cells: source.cells, now: now),
+                    guard let record = self.record(of: reply, now: now),
                         name(record.identities, in: &payload)
                     else { continue }
                     MirrorMessage.entry(record).write(to: &messages)
@@ -141,6 +145,24 @@ struct MirrorStream {
         MirrorMessage.begin(reader.position, open: open).write(to: &payload)
     }
 
+    private func record(of reply: CachedReply, now: UInt64) -> ReplyRecord? {
+        guard reply.readableBytes <= maximumEntry else { return nil }
+        return ReplyRecord(reply, cells: source.cells, now: now)
+    }
+
+    /// The last few of the candidates: as many as make a frame, but one.
+    private func nextCandidates() -> [CachedReply] {
+        var bytes = 0
+        var count = 0
+        while count < min(candidates.count, Self.entriesAtOnce),
+            count == 0 || bytes < Self.entryBytesAtOnce
+        {
+            bytes += candidates[candidates.count - 1 - count].readableBytes
+            count += 1
+        }
+        return Array(candidates.suffix(count))
+    }
+
     private mutating func lookForEntries() {
         while candidates.isEmpty, shard < source.cache.shardCount {
             candidates = source.cache.entries(ofShard: shard).reversed()
@@ -159,7 +181,7 @@ struct MirrorStream {
         case .closed(let window, let committed):
             MirrorMessage.closed(window: window, committed: committed).write(to: &messages)
         case .stored(let reply):
-            guard let record = ReplyRecord(reply, cells: source.cells, now: now),
+            guard let record = self.record(of: reply, now: now),
                 name(record.identities, in: &payload)
             else {
                 MirrorMessage.nothing.write(to: &messages)

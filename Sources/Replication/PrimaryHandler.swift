@@ -27,6 +27,7 @@ final class PrimaryHandler: ChannelInboundHandler {
     private var state = State.awaitingGreeting
     private var framing: MirrorFraming
     private var nonce: [UInt8] = []
+    private var peer = "?"
     private var heartbeats: RepeatedTask?
     private var deadline: Scheduled<Void>?
     /// Why it has ended, as far as that is known here.
@@ -60,6 +61,7 @@ final class PrimaryHandler: ChannelInboundHandler {
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
     func channelActive(context: ChannelHandlerContext) {
+        peer = context.remoteAddress?.brief ?? "?"
         let greeting = MirrorGreeting(hasKey: settings.key != nil)
         nonce = greeting.nonce
         var payload = ByteBuffer()
@@ -103,7 +105,7 @@ final class PrimaryHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        end("\(error)", context)
+        end(ConnectionEnd.reason(error), context)
     }
 
     // MARK: Introduction
@@ -136,7 +138,8 @@ final class PrimaryHandler: ChannelInboundHandler {
         send(
             .follow(
                 MirrorTerms(
-                    node: node, isSynchronous: settings.isSynchronous, lease: settings.lease)),
+                    node: node, isSynchronous: settings.isSynchronous, lease: settings.lease,
+                    maximumEntry: UInt64(settings.maximumEntry))),
             context)
     }
 
@@ -169,13 +172,15 @@ final class PrimaryHandler: ChannelInboundHandler {
     private func received(
         _ payload: inout ByteBuffer, _ context: ChannelHandlerContext
     ) throws(MirrorProtocolError) {
-        let before = applier.position
+        var before: MirrorLog.Position? = applier.position
         while let message = try MirrorMessage.next(in: &payload) {
             try applier.apply(message, now: NIODeadline.now().uptimeNanoseconds)
             note(message)
             if case .begin = message {
-                // Heartbeats of the time before are not answered.
+                // Heartbeats of the time before are not answered. What was acknowledged over another
+                // connection the other side need not have heard.
                 ask(context)
+                before = nil
             }
         }
         figures.lastProof.store(applier.lastProof ?? 0, ordering: .relaxed)
@@ -205,14 +210,16 @@ final class PrimaryHandler: ChannelInboundHandler {
         case .begin(let position, _):
             figures.resyncs.add(1, ordering: .relaxed)
             logger.notice(
-                "following: its cache is being taken over",
-                metadata: ["epoch": "\(position.epoch)", "index": "\(position.index)"])
+                "following: taking over the cache of the node that leads",
+                metadata: ["peer": "\(peer)", "epoch": "\(position.epoch)", "index": "\(position.index)"])
             entries = 0
         case .entry:
             entries += 1
             figures.entries.add(1, ordering: .relaxed)
         case .entriesEnd:
-            logger.notice("its cache has been taken over", metadata: ["entries": "\(entries)"])
+            logger.notice(
+                "the cache of the node that leads has been taken over",
+                metadata: ["peer": "\(peer)", "entries": "\(entries)"])
         case .opened, .closed, .stored, .nothing: figures.records.add(1, ordering: .relaxed)
         case .follow, .heartbeat, .acknowledge, .handOver, .promote, .promoted, .welcome, .cells,
             .identity, .answer, .refusal:
@@ -233,7 +240,7 @@ final class PrimaryHandler: ChannelInboundHandler {
         guard state == .following,
             let question = applier.question(now: NIODeadline.now().uptimeNanoseconds)
         else { return }
-        send(.heartbeat(question), context)
+        send(.heartbeat(question, answered: applier.lastAnswered), context)
     }
 
     /// Asks the other node to let this one lead. Call on the event loop.

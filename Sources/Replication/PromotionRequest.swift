@@ -82,7 +82,7 @@ private final class PromotionHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        end("\(error)", context)
+        end(ConnectionEnd.reason(error), context)
     }
 
     private func received(

@@ -31,18 +31,6 @@ struct SessionMirroring {
     var needsMark = false
 }
 
-extension MirrorLog.Position {
-    var text: String { "\(epoch):\(index)" }
-
-    init?(text: Substring) {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 2, let epoch = UInt64(parts[0]), let index = UInt64(parts[1]) else {
-            return nil
-        }
-        self.init(epoch: epoch, index: index)
-    }
-}
-
 extension ClientSession {
     // MARK: Hits
 
@@ -116,8 +104,21 @@ extension ClientSession {
         guard let name = body.readName(), let value = body.readName(),
             name == MirrorLog.Position.parameter
         else { return false }
-        if let position = MirrorLog.Position(text: value[...]) { mirroring.seen = position }
+        if let position = MirrorLog.Position(text: value) {
+            mirroring.seen = position
+            pooledLink?.mirrorPosition = position
+        }
         return true
+    }
+
+    /// The session goes on over this connection, over which others have been told what goes for
+    /// whatever is read there from now on.
+    func take(positionOf lent: PooledLink) {
+        guard let position = lent.mirrorPosition else { return }
+        let seen = mirroring.seen
+        // Of another epoch the connection knows better.
+        if seen.epoch == position.epoch, seen.index >= position.index { return }
+        mirroring.seen = position
     }
 
     /// Marks the server-side session as this node's again. (In a failed transaction nothing can be

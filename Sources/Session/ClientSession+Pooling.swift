@@ -90,6 +90,7 @@ extension ClientSession: LinkBorrower {
         }
         lent.lastBorrower = serial
         lent.noteClient(processID: clientProcessID)
+        take(positionOf: lent)
         if !output.isWritable { link?.setPaused(true) }
         if lent.generation != knownGeneration {
             // What ALTER ROLE … SET gives to settings with a dot may have changed.

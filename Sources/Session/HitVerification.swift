@@ -93,6 +93,8 @@ extension ClientSession {
         _ reply: CachedReply, _ text: @autoclosure () -> String
     ) -> Bool {
         if let verification { return verification.entry === reply }
+        // A mirror's answer may be older than the node's that leads, which verifies its own.
+        guard !services.right.isFollowing else { return false }
         guard hitSampler.draws(share: services.verifiedShare) else { return false }
         verification = HitVerification(entry: reply, text: text(), metrics: services.metrics)
         return true

@@ -1,5 +1,6 @@
 import NIOCore
 import PostgresWire
+import ResultCache
 import SQLAnalysis
 
 /// A database behind the proxy. One per process; its links are made per client session.
@@ -196,6 +197,8 @@ package struct UpstreamGreeting: Sendable {
     package var settings: [String: String]
     /// The user that statements run as until SET ROLE.
     package var sessionUser: String
+    /// What another Mynah has told of its log by then.
+    package var mirrorPosition: MirrorLog.Position?
     /// Greetings of a pool with the same number are the same, but for the key; 0: none.
     package var number: UInt64 = 0
 

@@ -11,6 +11,8 @@ import struct
 import threading
 from dataclasses import dataclass, field
 
+from relay import Relay
+
 CUT_REQUEST = "link cut within a request"
 CUT_BEFORE_REPLY = "link cut between request and reply"
 CUT_REPLY = "link cut within a reply"
@@ -133,37 +135,15 @@ class Cut(Exception):
     """Ends a conversation on purpose."""
 
 
-class FaultRelay:
-    """Listens on a port of its own, on a thread of its own."""
+class FaultRelay(Relay):
+    """Does the harm it is armed with."""
 
     def __init__(self, target: int):
-        self.target = target
         self.armed: list[Fault] = []
-        self.conversations: set[Conversation] = set()
-        self.loop = asyncio.new_event_loop()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
-        self.thread.start()
-        self.server = self._call(asyncio.start_server(self._serve, "127.0.0.1", 0))
-        self.port = self.server.sockets[0].getsockname()[1]
+        super().__init__(target)
 
-    def _call(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
-
-    async def _serve(self, reader, writer) -> None:
-        try:
-            far = await asyncio.open_connection("127.0.0.1", self.target)
-        except OSError:
-            writer.transport.abort()
-            return
-        for end in (writer, far[1]):
-            raw = end.get_extra_info("socket")
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        conversation = Conversation(self, (reader, writer), far)
-        self.conversations.add(conversation)
-        try:
-            await conversation.run()
-        finally:
-            self.conversations.discard(conversation)
+    def conversation(self, near, far) -> Conversation:
+        return Conversation(self, near, far)
 
     def take(self, data: bytes) -> Fault | None:
         """The fault that this chunk of requests meets, if one waits for it."""
@@ -184,27 +164,3 @@ class FaultRelay:
 
         self.loop.call_soon_threadsafe(disarm)
         return happened
-
-    def cut_all(self) -> int:
-        """Cuts every connection there is, control connections included."""
-
-        async def cut() -> int:
-            conversations = list(self.conversations)
-            for conversation in conversations:
-                conversation.cut()
-            return len(conversations)
-
-        return self._call(cut())
-
-    def close(self) -> None:
-        async def end() -> None:
-            self.server.close()
-            for conversation in list(self.conversations):
-                conversation.cut()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
-                task.cancel()
-
-        self._call(end())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(10)
-        self.loop.close()

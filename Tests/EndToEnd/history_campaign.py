@@ -11,7 +11,7 @@ import history_workers
 from caching import warm
 from history_faults import MynahFaults
 from history_listappend import ListHistory
-from history_monotone import bounds_of, sum_of, violations
+from history_monotone import Bounds, Read, bounds_of, sum_of, violations
 from history_recorder import Recorder
 from history_schema import Schema
 from history_workers import Part
@@ -61,8 +61,10 @@ class Campaign:
     def __init__(
         self, mynah: MynahServer, direct: str, prefix: str, seed: int, *, readers: int = 2,
         writers: int = 1, lists: int = 1, pace: float = 0.02, tables: int = 12,
+        ports: tuple[int, ...] = (),
     ):
         self.mynah = mynah
+        self.ports = ports or (mynah.port,)
         self.schema = Schema(prefix, mynah.is_sqlite, tables=tables)
         self.direct = direct
         self.seed = seed
@@ -92,9 +94,9 @@ class Campaign:
             stop = processes.Event()
             parts = [
                 Part(
-                    role, self.schema, self.mynah.port, self.seed * 1000 + number,
+                    role, self.schema, self.ports, self.seed * 1000 + number,
                     f"{directory}/{number}", pause is not None, owner, owners, self.pace,
-                    self.direct,
+                    self.direct, first_node=number,
                 )
                 for number, (role, owner, owners) in enumerate(self.roles)
             ]
@@ -128,16 +130,19 @@ class Campaign:
         self.judge(recorder, outcome, faults)
         return outcome
 
-    def wait_for_hits(self, faults: MynahFaults, outcome: Outcome) -> None:
+    def wait_for_hits(self, faults: MynahFaults, outcome: Outcome, hits: int = 1000) -> None:
         """Answers come from memory again once the faults are over, while all still run."""
         name = "mynah_cache_hits_total"
-        before = faults.incarnations.total(name)
-        try:
-            with self.mynah.counting() as delta:
-                wait_until(lambda: faults.incarnations.total(name) > before + 1000, "hits", 30)
-        except AssertionError:
-            delta.after = self.mynah.metrics()
-            outcome.failures.append(f"hits do not resume after the faults: {delta}")
+        for number, node in enumerate(faults.all_incarnations):
+            before = node.total(name)
+            try:
+                with node.mynah.counting() as delta:
+                    wait_until(lambda: node.total(name) > before + hits, "hits", 30)
+            except AssertionError:
+                delta.after = node.mynah.metrics()
+                outcome.failures.append(
+                    f"hits do not resume at node {number} after the faults: {delta}"
+                )
 
     def assert_every_table_is_cached_again(self) -> None:
         """A window that was never closed would keep its tables out of the cache for ever."""
@@ -156,6 +161,18 @@ class Campaign:
         return {key: tuple(map(int, text.split(","))) for key, text in rows}
 
     def judge(self, recorder: Recorder, outcome: Outcome, faults: MynahFaults) -> None:
+        self.judge_counters(recorder, outcome)
+        self.judge_lists(recorder, outcome)
+        outcome.failures += recorder.failures
+        outcome.counts += recorder.counts
+        outcome.counts["values"] = len(recorder.values) // len(Read._fields)
+        outcome.counts["transactions"] = len(recorder.transactions)
+        for name, count in recorder.counts.items():
+            if name.startswith("fault: "):
+                outcome.faults[name.removeprefix("fault: ")] += count
+        outcome.faults += faults.done
+
+    def judge_counters(self, recorder: Recorder, outcome: Outcome) -> None:
         bounds = bounds_of(recorder.writes)
         for table in range(self.schema.tables):
             own = [self.schema.counter(table, key) for key in range(self.schema.keys)]
@@ -163,7 +180,12 @@ class Campaign:
                 [bounds[counter] for counter in own if counter in bounds]
             )
         outcome.anomalies += recorder.anomalies
-        outcome.anomalies += violations(bounds, list(recorder.reads()))
+        outcome.anomalies += self.judge_reads(bounds, recorder)
+
+    def judge_reads(self, bounds: dict[int, Bounds], recorder: Recorder) -> list[str]:
+        return violations(bounds, list(recorder.reads()))
+
+    def judge_lists(self, recorder: Recorder, outcome: Outcome) -> None:
         final: dict[int, tuple[int, ...]] = {}
         with RawSession.connect(self.mynah.port) as session:
             for half in range(2):
@@ -175,15 +197,12 @@ class Campaign:
                     if session.rows(f"SELECT id, l FROM {name} ORDER BY id") != rows:
                         outcome.anomalies.append(f"{name} ends differently in the cache")
                 final.update(self.final_lists([(int(key), text.decode()) for key, text in rows]))
-        outcome.anomalies += ListHistory(recorder.transactions, final).check()
-        outcome.failures += recorder.failures
-        outcome.counts += recorder.counts
-        outcome.counts["values"] = len(recorder.values) // 4
-        outcome.counts["transactions"] = len(recorder.transactions)
-        for name, count in recorder.counts.items():
-            if name.startswith("fault: "):
-                outcome.faults[name.removeprefix("fault: ")] += count
-        outcome.faults += faults.done
+        outcome.anomalies += self.judge_transactions(final, recorder)
+
+    def judge_transactions(
+        self, final: dict[int, tuple[int, ...]], recorder: Recorder
+    ) -> list[str]:
+        return ListHistory(recorder.transactions, final).check()
 
 
 def wait_for_end(running, seconds: float) -> None:

@@ -34,6 +34,8 @@ class LinkLost(Exception):
 class PipelinedSession(RawSession):
     """Sends batches of requests that end with one ReadyForQuery each."""
 
+    number = 0  # unlike any other's of the same history
+
     def batch(self, requests: list[bytes]) -> tuple[int, list[Reply]]:
         """Returns when the batch was sent, and the reply to each request."""
         start = time.monotonic_ns()

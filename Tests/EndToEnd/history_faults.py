@@ -56,6 +56,10 @@ class MynahFaults:
         self.incarnations = Incarnations(mynah)
         self.done: Counter = Counter()
 
+    @property
+    def all_incarnations(self) -> list[Incarnations]:
+        return [self.incarnations]
+
     def proxy_killed(self) -> bool:
         self.incarnations.kill()
         return True

@@ -68,4 +68,5 @@ class ForeignWriter(Worker):
                 self.note(reply.error)
             else:
                 self.recorder.counts["reads"] += 1
-                self.recorder.saw(start, reply.end, request.values(reply.rows))
+                number = self.session(0).number
+                self.recorder.saw(start, reply.end, request.values(reply.rows), number)

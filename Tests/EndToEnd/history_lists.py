@@ -51,7 +51,12 @@ class ListWorkers:
         numbers = Numbers(part.schema.lists)
         self.recorder = Recorder()
         self.workers = [
-            ListWorker(replace(part, seed=part.seed * SESSIONS + index), stop, Recorder())
+            ListWorker(
+                replace(
+                    part, seed=part.seed * SESSIONS + index, first_node=part.first_node + index
+                ),
+                stop, Recorder(),
+            )
             for index in range(SESSIONS)
         ]
         for worker in self.workers:
@@ -148,12 +153,14 @@ class ListWorker(Worker):
                 if isinstance(step, ListRead):
                     self.read(step, start, reply)
             if isinstance(step, Append) or outcome == ACKNOWLEDGED:
-                self.finish(Transaction(AUTOCOMMIT, [step], outcome, start, end))
+                self.finish(
+                    Transaction(AUTOCOMMIT, [step], outcome, start, end, session.number)
+                )
 
     def block(self, level: str) -> None:
         """One round trip for each statement, as an application does it."""
         session, steps = self.session(0), []
-        transaction = Transaction(level, steps, FAILED)
+        transaction = Transaction(level, steps, FAILED, session=session.number)
         try:
             _, [reply] = session.batch([wire.query(f"BEGIN ISOLATION LEVEL {level.upper()}")])
             for _ in range(self.chance.randint(1, 4)):

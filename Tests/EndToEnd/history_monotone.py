@@ -33,6 +33,7 @@ class Write(NamedTuple):
     sent: int
     outcome: str
     end: int  # when the reply came; without meaning where the outcome is unknown
+    session: int = 0
 
 
 class Read(NamedTuple):
@@ -40,6 +41,7 @@ class Read(NamedTuple):
     end: int
     key: int
     value: int
+    session: int = 0  # 0: none of Mynah's
 
 
 @dataclass
@@ -127,7 +129,7 @@ def violations(bounds: dict[int, Bounds], reads: list[Read]) -> list[str]:
         by_end = sorted(range(len(own)), key=lambda index: own[index].end)
         least = [0] * len(own)  # what the counter was at least, by each read
         seen = done = 0
-        for index, (start, end, _, value) in enumerate(own):
+        for index, (start, end, _, value, _) in enumerate(own):
             # What ended before this read had started before it too: `least` knows it.
             while own[by_end[done]].end < start:
                 seen = max(seen, least[by_end[done]])

@@ -19,14 +19,18 @@ class Recorder:
     anomalies: list[str] = field(default_factory=list)   # seen by the process itself
     failures: list[str] = field(default_factory=list)    # what should not happen at all
     counts: Counter = field(default_factory=Counter)
+    nodes: dict[int, int] = field(default_factory=dict)  # which node a session was of
 
-    def saw(self, start: int, end: int, values: Iterable[tuple[int, int]]) -> None:
+    def saw(
+        self, start: int, end: int, values: Iterable[tuple[int, int]], session: int = 0
+    ) -> None:
+        """Of one session, in the order in which it was answered."""
         for key, value in values:
-            self.values.extend((start, end, key, value))
+            self.values.extend((start, end, key, value, session))
 
     def reads(self) -> Iterator[Read]:
         numbers = iter(self.values)
-        return map(Read._make, zip(numbers, numbers, numbers, numbers))
+        return map(Read._make, zip(*[numbers] * len(Read._fields)))
 
     def merge(self, other: "Recorder") -> None:
         self.values.extend(other.values)
@@ -35,6 +39,7 @@ class Recorder:
         self.anomalies += other.anomalies
         self.failures += other.failures
         self.counts += other.counts
+        self.nodes |= other.nodes
 
     def save(self, path: pathlib.Path) -> None:
         path.write_bytes(pickle.dumps(self))

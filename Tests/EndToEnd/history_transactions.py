@@ -32,6 +32,7 @@ class Transaction:
     outcome: str = ACKNOWLEDGED
     sent: int = 0
     end: int = 0
+    session: int = 0
 
     def appends(self, key: int) -> list[int]:
         return [s.element for s in self.steps if isinstance(s, Append) and s.key == key]

@@ -30,7 +30,7 @@ class Part:
 
     role: str
     schema: Schema
-    port: int
+    ports: tuple[int, ...]  # of all nodes, the primary's first
     seed: int
     path: str           # where its record goes
     faulty: bool = False
@@ -39,6 +39,7 @@ class Part:
     pace: float = 0.02  # seconds between two writes
     direct: str = ""    # the database itself: a libpq connection string, or an SQLite file
     database: str = "flights"
+    first_node: int = 0     # that of the first session; the others take turns
 
 
 class Worker:
@@ -49,6 +50,7 @@ class Worker:
         self.chance = random.Random(part.seed)
         self.recorder = recorder or Recorder()
         self.sessions: dict[int, PipelinedSession] = {}
+        self.made = 0
 
     def preparation(self, slot: int) -> list[bytes]:
         return []
@@ -57,7 +59,11 @@ class Worker:
         """The session of a slot, made anew if the one before was lost."""
         deadline = time.monotonic() + PATIENCE
         while slot not in self.sessions:
-            session = connect(self.part.port, self.part.database, PATIENCE, TIMEOUT)
+            node = (self.part.first_node + slot) % len(self.part.ports)
+            session = connect(self.part.ports[node], self.part.database, PATIENCE, TIMEOUT)
+            self.made += 1
+            session.number = (self.part.seed << 24) + self.made
+            self.recorder.nodes[session.number] = node
             self.recorder.counts["sessions"] += 1
             try:
                 requests = self.preparation(slot)
@@ -95,7 +101,7 @@ class Worker:
     def cancel(self, session: PipelinedSession) -> None:
         """Asks for the session's running statement to be cancelled, as libpq's PQcancel does."""
         try:
-            with socket.create_connection(("127.0.0.1", self.part.port), timeout=5) as request:
+            with socket.create_connection(session.socket.getpeername(), timeout=5) as request:
                 request.sendall(wire.cancel_request(*session.backend_key))
         except OSError:
             pass
@@ -164,8 +170,9 @@ class Reader(Worker):
     def finish(self, slot: int, start: int, batch: list[Request | None]) -> None:
         if not batch:
             return
+        session = self.sessions[slot]
         try:
-            replies = self.sessions[slot].replies(len(batch))
+            replies = session.replies(len(batch))
         except LinkLost as lost:
             replies = lost.replies
             self.recorder.counts["abandoned"] += len(batch) - len(replies)
@@ -174,12 +181,14 @@ class Reader(Worker):
             if reply.error:
                 self.note(reply.error)
             elif request:
-                self.take(request, start, reply)
+                self.take(request, start, reply, session)
         if replies and replies[-1].error and slot in self.sessions:
             # A block that failed is left, whatever became of its COMMIT.
             self.lose(slot)
 
-    def take(self, request: Request, start: int, reply: Reply) -> list[tuple[int, int]]:
+    def take(
+        self, request: Request, start: int, reply: Reply, session: PipelinedSession
+    ) -> list[tuple[int, int]]:
         """Records what a reply says."""
         self.recorder.counts["reads"] += 1
         try:
@@ -192,7 +201,7 @@ class Reader(Worker):
                 f"foreign: {request.data!r} was answered with {reply.rows!r}"
             )
         else:
-            self.recorder.saw(start, reply.end, values)
+            self.recorder.saw(start, reply.end, values, session.number)
             return values
         return []
 
@@ -211,7 +220,7 @@ class Reader(Worker):
                     self.lose(2)
                     return
                 for request, reply in zip(requests, replies):
-                    for counter, value in self.take(request, start, reply):
+                    for counter, value in self.take(request, start, reply, session):
                         if value >= 0 and seen.setdefault(counter, value) != value:
                             self.recorder.anomalies.append(
                                 f"snapshot: counter {counter} read as {seen[counter]}, then {value}"
@@ -273,10 +282,11 @@ def run(part: Part, stop) -> None:
     from history_foreign import ForeignWriter
     from history_keyed_writes import KeyedWriter
     from history_lists import ListWorkers
+    from history_visitors import Visitor
 
     roles = {
         "reader": Reader, "writer": KeyedWriter, "lists": ListWorkers, "direct": DirectReader,
-        "foreign": ForeignWriter,
+        "foreign": ForeignWriter, "visitor": Visitor,
     }
     worker = roles[part.role](part, stop)
     try:

@@ -27,7 +27,7 @@ class Writer(Worker):
         self.shapes = [
             self.one, self.one, self.one, self.pipeline, self.block, self.block, self.block_at_once,
             self.several_statements, self.implicit_transaction, self.rollback, self.savepoint,
-            self.failing, self.upsert, self.group, self.group, self.group,
+            self.failing, self.upsert, self.group, self.group, self.group, self.read_back,
         ]
         if not schema.is_sqlite:
             self.shapes.append(self.common_table_expression)
@@ -92,7 +92,9 @@ class Writer(Worker):
 
     def record(self, writes, sent: int, outcome: str, end: int = 0) -> None:
         for counter, value in dict.fromkeys((counter, value) for counter, value, *_ in writes):
-            self.recorder.writes.append(Write(counter, value, sent, outcome, end))
+            self.recorder.writes.append(
+                Write(counter, value, sent, outcome, end, self.current.number)
+            )
             self.recorder.counts[f"writes {outcome}"] += 1
 
     def judge(self, writes, sent: int, reply: Reply, done: tuple[bytes, ...]) -> None:
@@ -151,6 +153,22 @@ class Writer(Worker):
             raw = (value.to_bytes(width, "big"), key.to_bytes(width, "big"))
             request = prepared(f"set{table}", raw, wire.TEXT, wire.BINARY)
         self.send([(counter, value)], [request], (b"UPDATE 1",))
+
+    def read_back(self) -> None:
+        """Whoever has written reads, from memory where that knows of the write."""
+        [(counter, value, sql)] = self.some(1)
+        if not self.send([(counter, value)], [wire.query(sql)], (b"UPDATE 1",)):
+            return
+        table, key = divmod(counter, self.part.schema.keys)
+        read = wire.query(f"SELECT id, v FROM {self.part.schema.table(table)} WHERE id = {key}")
+        for _ in range(4):
+            start, [reply] = self.current.batch([read])
+            if reply.error:
+                self.note(reply.error)
+                return
+            self.recorder.counts["reads"] += 1
+            seen = [(counter, int(version)) for _, version in reply.rows]
+            self.recorder.saw(start, reply.end, seen, self.current.number)
 
     def pipeline(self) -> None:
         """Several transactions in flight, two of them on one counter."""

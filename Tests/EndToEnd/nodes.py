@@ -1,5 +1,6 @@
 """Several Mynahs, of which all but one follow another."""
 
+from relay import LinkRelay
 from servers import MynahServer, free_port, wait_until
 
 
@@ -30,16 +31,41 @@ class Node(MynahServer):
         wait_until(lambda: self.figure("lease_held") == 1, "the replica has a lease", timeout)
         return self
 
+    def wait_for_log(self, *parts: str, timeout: float = 20) -> str:
+        """The first line of the log that contains all of `parts`."""
+
+        def found() -> str | None:
+            lines = self.log().splitlines()
+            return next((line for line in lines if all(part in line for part in parts)), None)
+
+        try:
+            return wait_until(found, f"a line with {parts}", timeout)
+        except AssertionError as never:
+            raise AssertionError(f"{never}; the log:\n{self.log()}") from None
+
 
 class Nodes:
-    """A primary and its replicas; ended with `remove`."""
+    """A primary and its replicas; ended with `remove`.
 
-    def __init__(self, upstream: str, replicas: int = 1, **options):
+    `chained`: the last replica follows the one before it. `relayed`: each replica follows through a
+    relay of its own (`relays`, in the order of the replicas).
+    """
+
+    def __init__(
+        self, upstream: str, replicas: int = 1, chained: bool = False, relayed: bool = False,
+        **options,
+    ):
         self.all = [Node(upstream, **options)]
         # A SQLite file has one node; the others know nothing but that.
         own = "primary" if upstream.startswith("sqlite:") else upstream
-        for _ in range(replicas):
-            self.all.append(Node(own, follow=self.all[0].mirror_port, **options))
+        self.relays: list[LinkRelay] = []
+        for number in range(replicas):
+            leader = self.all[-1] if chained and number == replicas - 1 else self.all[0]
+            port = leader.mirror_port
+            if relayed:
+                self.relays.append(LinkRelay(port))
+                port = self.relays[-1].port
+            self.all.append(Node(own, follow=port, **options))
 
     @property
     def primary(self) -> Node:
@@ -49,16 +75,25 @@ class Nodes:
     def replicas(self) -> list[Node]:
         return self.all[1:]
 
+    @property
+    def ports(self) -> tuple[int, ...]:
+        return tuple(node.port for node in self.all)
+
     def start(self) -> "Nodes":
         for node in self.all:
             node.start()
+        self.wait_for_leases()
+        return self
+
+    def wait_for_leases(self) -> None:
         for replica in self.replicas:
             replica.wait_for_lease()
-        return self
 
     def remove(self) -> None:
         for node in self.all:
             node.remove()
+        while self.relays:
+            self.relays.pop().close()
 
 
 class Peers(Nodes):
@@ -70,6 +105,7 @@ class Peers(Nodes):
             **options.pop("replication", {}),
         }
         ports = [free_port() for _ in range(count)]
+        self.relays = []
         self.all = [
             Node(
                 server.url(), follow=[other for other in ports if other != port],

@@ -22,10 +22,18 @@ POSTGRESQL_BIN = pathlib.Path(os.environ.get("POSTGRESQL_BIN", "/usr/lib/postgre
 MYNAH_BINARY = pathlib.Path(os.environ.get("MYNAH_BINARY", ROOT / ".build/debug/mynah")).absolute()
 
 
+given_ports: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that is free, and that nobody in this process was given before."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in given_ports:
+            given_ports.add(port)
+            return port
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 20) -> object:

@@ -7,6 +7,9 @@ from history_listappend import ListHistory
 from history_monotone import (
     ACKNOWLEDGED, EVEN, FAILED, ODD, UNKNOWN, Read, Write, bounds_of, sum_of, violations,
 )
+from history_sessions import (
+    aged, aged_lists, list_session_violations, session_violations,
+)
 from history_transactions import (
     AUTOCOMMIT, READ_COMMITTED, REPEATABLE_READ, SERIALIZABLE, Append, ListRead, Transaction,
 )
@@ -202,3 +205,65 @@ def test_cycles_are_found_in_long_chains():
     assert graph.cycles() == []
     graph.add(50_000, 49_990)
     assert [sorted(cycle) for cycle in graph.cycles()] == [list(range(49_990, 50_001))]
+
+
+LEASE = 10
+OF_A_REPLICA, OF_THE_PRIMARY = 1, 2
+NODES = {OF_A_REPLICA: 1, OF_THE_PRIMARY: 0}
+
+
+def verdicts_with_lease(*reads):
+    history = [Read(start, end, 0, value, session) for start, end, value, session in reads]
+    old = violations(bounds_of(list(WRITES)), aged(history, NODES, LEASE))
+    return [text.split(":")[0] for text in old]
+
+
+def test_an_answer_of_a_replica_may_be_as_old_as_the_lease():
+    assert verdicts_with_lease((29, 30, 0, OF_A_REPLICA)) == []
+    assert verdicts_with_lease((31, 32, 0, OF_A_REPLICA)) == ["stale"]
+    assert verdicts_with_lease((29, 30, 0, OF_THE_PRIMARY)) == ["stale"]
+    assert verdicts_with_lease((29, 30, 0, 0)) == ["stale"], "read from the database itself"
+    # What somebody has seen is known to all a lease later, whatever became of the write.
+    unknown = [(71, 72, 4, OF_THE_PRIMARY), (84, 85, 2, OF_A_REPLICA)]
+    assert verdicts_with_lease(*unknown) == ["back"]
+    assert verdicts_with_lease(unknown[0], (81, 83, 2, OF_A_REPLICA)) == []
+
+
+def of_sessions(*reads, writes=()):
+    history = [Read(start, end, 0, value, session) for start, end, value, session in reads]
+    return session_violations(bounds_of(list(writes)), history, list(writes))
+
+
+def test_a_session_must_see_what_it_has_seen_and_written():
+    assert of_sessions((1, 2, 5, 1), (3, 4, 5, 1), (3, 4, 4, 2)) == []
+    assert of_sessions((1, 2, 5, 1), (3, 4, 4, 1))
+    # Of one batch: in the order of its answers.
+    assert of_sessions((1, 2, 5, 1), (1, 2, 4, 1))
+    assert of_sessions((1, 2, 5, 1), (3, 4, EVEN, 1), (5, 6, 5, 1))
+    mine = Write(0, 3, 1, ACKNOWLEDGED, 2, session=1)
+    assert of_sessions((3, 4, 2, 1), writes=[mine])
+    assert of_sessions((2, 4, 2, 2), (1, 4, 2, 1), (3, 4, 3, 1), writes=[mine]) == []
+    assert of_sessions((3, 4, 2, 1), writes=[mine._replace(outcome=UNKNOWN)]) == []
+
+
+def test_a_session_must_see_lists_grow_and_its_own_appends():
+    def by(session, *steps, level=AUTOCOMMIT):
+        return Transaction(level, list(steps), ACKNOWLEDGED, 0, 1, session)
+
+    grows = [by(1, reading(1, 10)), by(1, reading(1, 10, 11)), by(2, reading(1, 10))]
+    assert list_session_violations(grows) == []
+    assert list_session_violations([grows[1], grows[0]])
+    assert list_session_violations([by(1, Append(1, 12)), by(1, reading(1, 10, 11))])
+    assert list_session_violations([by(1, Append(1, 12)), by(2, reading(1, 10, 11))]) == []
+
+
+def test_lists_read_at_a_replica_may_be_as_old_as_the_lease():
+    def history(at):
+        return [
+            Transaction(AUTOCOMMIT, [Append(1, 10)], ACKNOWLEDGED, 0, 1),
+            Transaction(AUTOCOMMIT, [reading(1, at=at)], ACKNOWLEDGED, at, at + 1, OF_A_REPLICA),
+        ]
+
+    assert names(aged_lists(history(9), NODES, LEASE), {1: (10,)}) == set()
+    assert names(aged_lists(history(12), NODES, LEASE), {1: (10,)}) == {"real time"}
+    assert names(history(9), {1: (10,)}) == {"real time"}

@@ -288,3 +288,16 @@ extension MirrorLog.Record {
         }
     }
 }
+
+extension MirrorLog.Position {
+    package var text: String { "\(epoch):\(index)" }
+
+    /// nil where it is none.
+    package init?(text: String) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2, let epoch = UInt64(parts[0]), let index = UInt64(parts[1]) else {
+            return nil
+        }
+        self.init(epoch: epoch, index: index)
+    }
+}

@@ -173,7 +173,10 @@ struct LinkStartupStateMachine {
 
     private mutating func addStatus(_ status: ParameterStatusMessage) throws(PostgresError) {
         // What another Mynah tells of its log is none of the client's business.
-        guard status.name != MirrorLog.Position.parameter else { return }
+        guard status.name != MirrorLog.Position.parameter else {
+            greeting.mirrorPosition = MirrorLog.Position(text: status.value)
+            return
+        }
         guard greeting.parameterStatuses.count < Self.maximumStatuses else { throw Self.unexpected }
         greeting.parameterStatuses.append(.init(name: status.name, value: status.value))
     }

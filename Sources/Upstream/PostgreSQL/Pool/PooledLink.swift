@@ -1,5 +1,6 @@
 import NIOCore
 import PostgresWire
+import ResultCache
 import Synchronization
 
 /// One connection of a pool: lent to one client session at a time, on one event loop.
@@ -38,6 +39,8 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
     package private(set) var greeting: UpstreamGreeting
     /// The catalog's version before login: what ALTER ROLE … SET has changed since is not in it.
     package let generation: UInt64
+    /// What another Mynah, at the other end, has told last of its log.
+    package var mirrorPosition: MirrorLog.Position?
     package var settings = ServerSettings()
     package var statements: ServerStatements
     /// The session that had it last, by its own number.
@@ -154,6 +157,7 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
     package func upstreamReady(_ greeting: UpstreamGreeting) {
         guard case .connecting = state else { return }
         self.greeting = greeting
+        mirrorPosition = greeting.mirrorPosition
         state = .idle
         pool.connected(self) { number in self.greeting.number = number }
     }
