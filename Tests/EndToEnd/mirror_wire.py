@@ -25,12 +25,14 @@ def message(tag: bytes, body: bytes = b"") -> bytes:
 
 def follow(lease: float, is_synchronous: bool = False, node: bytes | None = None) -> bytes:
     """`lease` is seconds."""
-    terms = struct.pack("!BQ", is_synchronous, round(lease * 1e9))
+    terms = struct.pack("!BQQ", is_synchronous, round(lease * 1e9), 1 << 20)
     return message(b"F", (node or os.urandom(16)) + terms)
 
 
-def heartbeat(number: int) -> bytes:
-    return message(b"h", struct.pack("!Q", number))
+def heartbeat(number: int, answered: int | None = None) -> bytes:
+    """`answered`: the last question whose answer has come; by default the one before."""
+    return message(
+        b"h", struct.pack("!QQ", number, max(0, number - 1) if answered is None else answered))
 
 
 def acknowledge(epoch: int, index: int) -> bytes:
