@@ -96,7 +96,8 @@ let package = Package(
         .target(
             name: "Replication",
             dependencies: [
-                "ResultCache", "Telemetry", nioCore, nioPosix, nioSSL, logging, lifecycle,
+                "ResultCache", "Telemetry", "Mutants", nioCore, nioPosix, nioSSL, logging,
+                lifecycle,
                 .product(name: "Crypto", package: "swift-crypto"),
             ], swiftSettings: dataPlane),
 
@@ -148,6 +149,14 @@ let package = Package(
         .testTarget(
             name: "ResultCacheTests",
             dependencies: ["ResultCache", "Mutants", "TestSupport", nioCore]),
+        .testTarget(
+            name: "ReplicationTests",
+            dependencies: [
+                "Replication", "ResultCache", "Telemetry", "Mutants", "TestSupport", nioCore,
+                nioPosix, logging,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]),
         .testTarget(
             name: "ProxyConfigurationTests",
             dependencies: ["ProxyConfiguration", "Security", "TestSupport"]),

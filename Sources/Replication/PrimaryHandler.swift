@@ -163,16 +163,20 @@ final class PrimaryHandler: ChannelInboundHandler {
         _ payload: inout ByteBuffer, _ context: ChannelHandlerContext
     ) throws(MirrorProtocolError) {
         let before = applier.position
+        var hasBegun = false
         while let message = try MirrorMessage.next(in: &payload) {
             try applier.apply(message, now: NIODeadline.now().uptimeNanoseconds)
             note(message)
             if case .begin = message {
+                hasBegun = true
                 // Heartbeats of the time before are not answered.
                 ask(context)
             }
         }
         figures.lastProof.store(applier.lastProof ?? 0, ordering: .relaxed)
-        guard applier.hasBegun, applier.position != before else { return }
+        // A beginning is acknowledged although nothing may be new: what was acknowledged over another
+        // connection may not have come, and a commit waits for it.
+        guard applier.hasBegun, hasBegun || applier.position != before else { return }
         acknowledge(applier.position, context)
     }
 
