@@ -129,9 +129,14 @@ final class MirrorSimulation {
         case 52..<60: lead(node, now)
         case 60..<64: if oneIn(eagerness) { startWrite(node) }
         case 64..<72: goOnWriting(node, now)
-        case 72..<82: startRead(node, now)
-        case 82..<90: try goOnReading(node, now)
-        default: fill(node, now)
+        default:
+            // Reads are what is checked: all nodes go on with theirs.
+            for node in nodes where node.pausedUntil <= time {
+                let now = node.now(time)
+                fill(node, now)
+                if oneIn(2) { startRead(node, now) }
+                if oneIn(2) { try goOnReading(node, now) }
+            }
         }
     }
 

@@ -71,11 +71,12 @@ final class FakeArbiter: LeadershipArbiter {
     }
 }
 
-/// Waits until something is so; what takes longer than this is not going to happen.
+/// Waits until something is so; what takes longer than this is not going to happen. (Long, because
+/// tests that search state spaces keep all threads to themselves meanwhile.)
 func eventually(
     _ what: Comment, _ condition: @Sendable () -> Bool, at location: SourceLocation = #_sourceLocation
 ) async throws {
-    let deadline = ContinuousClock.now + .seconds(20)
+    let deadline = ContinuousClock.now + .seconds(300)
     while !condition() {
         guard ContinuousClock.now < deadline else {
             Issue.record(what, sourceLocation: location)
