@@ -38,7 +38,9 @@ struct FollowerHandlerTests {
         return peer
     }
 
-    @Test("A follower is welcomed and told everything, with a key and without", arguments: [true, false])
+    @Test(
+        "A follower is welcomed and told everything, with a key and without",
+        arguments: [true, false])
     func welcome(hasKey: Bool) throws {
         source.fill("r", "1")
         let peer = try following(key: hasKey ? key : nil)

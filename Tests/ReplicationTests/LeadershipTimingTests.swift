@@ -19,7 +19,8 @@ struct LeadershipTimingTests {
         #expect(timing.endOfTerm(since: 0) < timing.endOfLeases(since: 0))
     }
 
-    @Test("Who takes over waits longer than the predecessor leads, by any clock within two per cent")
+    @Test(
+        "Who takes over waits longer than the predecessor leads, by any clock within two per cent")
     func terms() {
         for lease in Self.leases {
             let timing = LeadershipTiming(lease: lease)

@@ -130,7 +130,9 @@ struct MirrorApplierTests {
         #expect(mirror.text("keyed") == nil)
     }
 
-    @Test("Entries by columns that the mirror cannot know as keys do not outlive a take-over's writes")
+    @Test(
+        "Entries by columns that the mirror cannot know as keys do not outlive a take-over's writes"
+    )
     func tooManyColumnLists() throws {
         let source = MirroredNode(epoch: 1)
         let mirror = MirroredNode()

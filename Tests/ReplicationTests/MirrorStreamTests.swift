@@ -30,7 +30,8 @@ struct MirrorStreamTests {
         #expect(mirror.lookup("r7")?.rowDescription == ByteBuffer(string: "columns"))
     }
 
-    @Test("A window opens at the mirror, and its end is the mirror's too", arguments: [true, false])
+    @Test(
+        "A window opens at the mirror, and its end is the mirror's too", arguments: [true, false])
     func windows(commits: Bool) throws {
         let (source, mirror, joined) = try pair()
         source.fill("r", "1")

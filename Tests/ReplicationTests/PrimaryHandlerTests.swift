@@ -41,7 +41,9 @@ struct PrimaryHandlerTests {
     }
 
     private func acknowledged(_ messages: [MirrorMessage]) -> [UInt64] {
-        messages.compactMap { if case .acknowledge(let position) = $0 { position.index } else { nil } }
+        messages.compactMap {
+            if case .acknowledge(let position) = $0 { position.index } else { nil }
+        }
     }
 
     private func begin(_ index: UInt64) -> MirrorMessage {

@@ -190,7 +190,9 @@ struct TakeOverScenarioTests {
         (.takeOverKeepsOpenWindows, keepsOpenWindows), (.takeOverForgetsLeases, forgetsLeases),
     ]
 
-    @Test("Nobody is given a wrong answer, and somebody would be without the rule", arguments: stories)
+    @Test(
+        "Nobody is given a wrong answer, and somebody would be without the rule", arguments: stories
+    )
     func rule(mutant: Mutant, story: Story) throws {
         #expect(try !story())
         let isWrong = try Mutant.$scoped.withValue(mutant) { try story() }

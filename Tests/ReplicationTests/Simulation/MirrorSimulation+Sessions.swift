@@ -43,7 +43,6 @@ extension MirrorSimulation {
                 .init(
                     position: node.real.log.lastWrite, visibleAt: visibleAt,
                     relation: writer.relation))
-        case .lost: break
         }
     }
 

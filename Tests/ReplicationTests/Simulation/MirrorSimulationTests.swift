@@ -11,7 +11,7 @@ struct MirrorSimulationTests {
     private static let firstSeed: UInt64 = 1
     private static let environment = ProcessInfo.processInfo.environment
     private static let worlds =
-        environment["MYNAH_MIRROR_WORLDS"].flatMap(UInt64.init) ?? 25
+        environment["MYNAH_MIRROR_WORLDS"].flatMap(UInt64.init) ?? 60
 
     /// The wrong answer of a world, if there is one.
     private static func run(

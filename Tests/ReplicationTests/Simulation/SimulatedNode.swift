@@ -10,8 +10,6 @@ final class SimulatedNode {
             /// Waits until followers know.
             case opened
             case sent
-            /// Its link is dead.
-            case lost
         }
 
         var number: Int

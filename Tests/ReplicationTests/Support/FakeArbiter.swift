@@ -74,7 +74,8 @@ final class FakeArbiter: LeadershipArbiter {
 /// Waits until something is so; what takes longer than this is not going to happen. (Long, because
 /// tests that search state spaces keep all threads to themselves meanwhile.)
 func eventually(
-    _ what: Comment, _ condition: @Sendable () -> Bool, at location: SourceLocation = #_sourceLocation
+    _ what: Comment, _ condition: @Sendable () -> Bool,
+    at location: SourceLocation = #_sourceLocation
 ) async throws {
     let deadline = ContinuousClock.now + .seconds(300)
     while !condition() {

@@ -43,9 +43,10 @@ final class ScriptedPeer {
         framing.trust()
         try channel.pipeline.syncOperations.addHandler(handler)
         channel.closeFuture.whenComplete { [closed] _ in closed.set() }
-        if isActive { try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait() }
+        if isActive {
+            try channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 1)).wait()
+        }
     }
-
 
     /// Whether the handler has not closed the channel.
     var isOpen: Bool {

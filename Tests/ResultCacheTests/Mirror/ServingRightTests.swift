@@ -15,7 +15,9 @@ struct ServingRightTests {
         #expect(right.mayWrite(now: .max - 1))
     }
 
-    @Test("A mirror has it while its lease lasts, for those who have seen no more than it has applied")
+    @Test(
+        "A mirror has it while its lease lasts, for those who have seen no more than it has applied"
+    )
     func mirror() {
         let right = ServingRight()
         right.follow(.init(epoch: 4, index: 10))

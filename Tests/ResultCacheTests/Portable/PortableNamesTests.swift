@@ -125,9 +125,10 @@ struct PortableNamesTests {
         let told = table.references(of: CellSet([first, second, third]))
         #expect(Set(told.compactMap(\.ordinal)) == [0, 1])
         #expect(told.compactMap(\.place) == [5])
-        #expect(Array(table.names(from: 0)) == [
-            .schema(database: "d"), .all(database: "d", relation: "r"),
-        ])
+        #expect(
+            Array(table.names(from: 0)) == [
+                .schema(database: "d"), .all(database: "d", relation: "r"),
+            ])
         #expect(Array(table.names(from: 1)) == [.all(database: "d", relation: "r")])
         #expect(table.names(from: 2).isEmpty && table.names(from: 99).isEmpty)
     }
