@@ -103,7 +103,8 @@ let package = Package(
         .target(
             name: "Replication",
             dependencies: [
-                "ResultCache", "Telemetry", nioCore, nioPosix, nioSSL, logging, lifecycle,
+                "ResultCache", "Telemetry", "Mutants", nioCore, nioPosix, nioSSL, logging,
+                lifecycle,
                 .product(name: "Crypto", package: "swift-crypto"),
             ], swiftSettings: dataPlane),
 
@@ -157,6 +158,14 @@ let package = Package(
             dependencies: ["ResultCache", "Mutants", "TestSupport", nioCore]),
         .testTarget(
             name: "SnapshotsTests", dependencies: ["Snapshots", "ResultCache", nioCore]),
+        .testTarget(
+            name: "ReplicationTests",
+            dependencies: [
+                "Replication", "ResultCache", "Telemetry", "Mutants", "TestSupport", nioCore,
+                nioPosix, logging,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "Crypto", package: "swift-crypto"),
+            ]),
         .testTarget(
             name: "ProxyConfigurationTests",
             dependencies: ["ProxyConfiguration", "Security", "TestSupport"]),

@@ -53,6 +53,44 @@ package enum Mutant: String, CaseIterable, Sendable {
     case linkReturnedInTransaction = "link_returned_in_transaction"
     /// Statements that clients have prepared under the same name are taken for the same.
     case statementsSharedByName = "statements_shared_by_name"
+
+    // Mirrors, and who leads.
+    /// A mirror answers whether it holds a lease or not.
+    case mirrorIgnoresLease = "mirror_ignores_lease"
+    /// A mirror's lease counts from when its answer comes, not from when it was asked for.
+    case leaseFromAnswer = "lease_from_answer"
+    /// A mirror of a mirror takes what that knows for as young as the answer.
+    case ageIgnored = "age_ignored"
+    /// A node that led grants leases although its own term is over.
+    case leaseBeyondTerm = "lease_beyond_term"
+    /// A mirror answers a session although that has seen more than the mirror has applied.
+    case seenIsIgnored = "seen_is_ignored"
+    /// A commit is sent before the followers know of it.
+    case commitDoesNotWaitForFollowers = "commit_does_not_wait_for_followers"
+    /// An answer enters the log although a window may have opened since it was found.
+    case storedWithoutCheckUnderLock = "stored_without_check_under_lock"
+    /// So does one that was in the cache when a mirror began.
+    case entriesWithoutCheckUnderLock = "entries_without_check_under_lock"
+    /// A mirror that begins anew keeps what it holds.
+    case mirrorKeptAtBegin = "mirror_kept_at_begin"
+    /// Whoever takes over does not wait until the predecessor's term is over.
+    case takeOverWithoutTerm = "take_over_without_term"
+    /// Whoever takes over keeps a mirror whose lease had run out.
+    case takeOverKeepsExpiredMirror = "take_over_keeps_expired_mirror"
+    /// Whoever takes over keeps what open windows cover.
+    case takeOverKeepsOpenWindows = "take_over_keeps_open_windows"
+    /// Whoever takes over does not wait for the leases that its predecessor has granted.
+    case takeOverForgetsLeases = "take_over_forgets_leases"
+}
+
+extension Mutant {
+    /// Those that take more than one node to be noticed.
+    package static let ofMirrors: [Mutant] = [
+        .mirrorIgnoresLease, .leaseFromAnswer, .ageIgnored, .leaseBeyondTerm, .seenIsIgnored,
+        .commitDoesNotWaitForFollowers, .storedWithoutCheckUnderLock,
+        .entriesWithoutCheckUnderLock, .mirrorKeptAtBegin, .takeOverWithoutTerm,
+        .takeOverKeepsExpiredMirror, .takeOverKeepsOpenWindows, .takeOverForgetsLeases,
+    ]
 }
 
 extension Mutant {

@@ -1,3 +1,5 @@
+import Mutants
+
 /// Who leads, as the database arbitrates it. Implemented by the upstream; every call is a round trip.
 package protocol LeadershipArbiter: Sendable {
     /// Takes the lead if nobody has it. True where this node has it now.
@@ -40,7 +42,9 @@ package struct LeadershipTiming: Sendable {
     }
 
     /// When a predecessor's term is over for certain.
-    package func endOfTerm(since acquired: UInt64) -> UInt64 { acquired + term + term / 50 }
+    package func endOfTerm(since acquired: UInt64) -> UInt64 {
+        Mutant.takeOverWithoutTerm.isActive ? acquired : acquired + term + term / 50
+    }
 
     /// When nobody holds a lease of the predecessor's any more.
     package func endOfLeases(since acquired: UInt64) -> UInt64 {

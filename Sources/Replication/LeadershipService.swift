@@ -116,12 +116,13 @@ package final class LeadershipService: Service {
             logger.notice("the lead is free: taking over")
             let end = timing.endOfTerm(since: acquired)
             if end > now { try await Self.sleep(end - now) }
-            // The mirror is only good if its primary had to wait for it up to the end: no connection
-            // is needed for that, but a lease.
-            let isWarm = isSynchronous && source.right.deadline > end
             let ended = try await fence()
             group.cancelAll()
             try await group.waitForAll()
+            // The mirror is only good if its primary had to wait for it up to the end: no connection
+            // is needed for that, but a lease. Looked at when nothing is followed any more: until
+            // then it may begin anew, from a node that knows less.
+            let isWarm = isSynchronous && source.right.lasts(beyond: end)
             await takeOver(isWarm: isWarm, acquired: acquired, ended: ended)
         }
     }

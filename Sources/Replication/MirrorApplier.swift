@@ -1,3 +1,4 @@
+import Mutants
 import NIOCore
 import ResultCache
 
@@ -122,6 +123,7 @@ final class MirrorApplier {
 
     /// Drops everything.
     func forget() {
+        if Mutant.mirrorKeptAtBegin.isActive { return closeWindows() }
         WriteWindow.open(CellSet([source.cells.cell(.cluster)]))?.close(.committed)
         source.cache.removeAll()
         closeWindows()
@@ -129,7 +131,9 @@ final class MirrorApplier {
 
     /// Whatever windows are open has come to be, as far as this node's entries go.
     func closeWindows() {
-        for window in windows.values { window.close(.committed) }
+        let outcome: WriteWindow.Outcome =
+            Mutant.takeOverKeepsOpenWindows.isActive ? .aborted : .committed
+        for window in windows.values { window.close(outcome) }
         windows = [:]
     }
 
@@ -146,10 +150,14 @@ final class MirrorApplier {
             throw MirrorProtocolError(description: "names of cells out of order")
         }
         for name in names {
-            cells.append(source.cells.cell(name))
-            // Whoever leads later has to know by which columns there are entries.
-            if case .wide(let database, let relation, let columns) = name {
-                _ = registry.keyed(by: columns, relation: relation, database: database)
+            // Whoever leads later has to know by which columns there are entries. Where there are
+            // too many lists of them, what depends on this one depends on all rows here.
+            if case .wide(let database, let relation, let columns) = name,
+                registry.keyed(by: columns, relation: relation, database: database) == nil
+            {
+                cells.append(source.cells.cell(.all(database: database, relation: relation)))
+            } else {
+                cells.append(source.cells.cell(name))
             }
         }
     }
@@ -197,7 +205,7 @@ final class MirrorApplier {
         try mustHaveBegun()
         // Of the time before the last beginning, perhaps.
         guard let index = asked.firstIndex(where: { $0.number == number }) else { return }
-        let sentAt = asked[index].sentAt
+        let sentAt = Mutant.leaseFromAnswer.isActive ? now : asked[index].sentAt
         asked.removeFirst(index + 1)
         lastAnswered = number
         guard age <= lease, sentAt >= age else { return }

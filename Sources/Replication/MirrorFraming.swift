@@ -15,23 +15,26 @@ struct MirrorFraming {
     static let nonceLength = 32
     private static let tlsHandshake: UInt8 = 0x16
     private static let tlsAlert: UInt8 = 0x15
-    /// Longer frames are not accepted from who has not shown a key.
-    static let longestGreeting = 64
 
     private var received = ByteBuffer()
     private var opening: Sealing?
     private var sealing: Sealing?
     private let longestFrame: Int
     private var limit: Int
+    /// It has greeted.
+    private var isTrusted = false
 
     /// - Parameter longestFrame: bytes; what the largest reply takes must fit.
     init(longestFrame: Int) {
         self.longestFrame = longestFrame
-        limit = Self.longestGreeting
+        limit = MirrorGreeting.length
     }
 
     /// From here on longer frames are accepted.
-    mutating func trust() { limit = longestFrame }
+    mutating func trust() {
+        isTrusted = true
+        limit = longestFrame
+    }
 
     mutating func append(_ bytes: ByteBuffer) {
         received.discardReadBytes()
@@ -43,7 +46,7 @@ struct MirrorFraming {
         guard let length = received.getInteger(at: received.readerIndex, as: UInt32.self) else {
             return nil
         }
-        if limit == Self.longestGreeting, opening == nil, Int(length) != MirrorGreeting.length {
+        if !isTrusted, Int(length) != MirrorGreeting.length {
             // Nothing of our kind: not waited for.
             let first = received.getInteger(at: received.readerIndex, as: UInt8.self)
             throw MirrorProtocolError(

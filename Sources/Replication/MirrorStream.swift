@@ -1,3 +1,4 @@
+import Mutants
 import NIOCore
 import ResultCache
 
@@ -54,17 +55,20 @@ struct MirrorStream {
             // What this node knows is itself as old as its own last proof.
             let deadline = source.right.deadline
             guard deadline > now, deadline <= now + lease else { return }
-            age = lease - (deadline - now)
-        } else if source.right.deadline <= now {
+            age = Mutant.ageIgnored.isActive ? 0 : lease - (deadline - now)
+        } else if source.right.deadline <= now, !Mutant.leaseBeyondTerm.isActive {
             // It may not lead any more.
             return
         }
-        let position = source.log.atInstant { position in
+        let epoch = reader.position.epoch
+        let index: UInt64? = source.log.atInstant { position in
+            // A lease that is not told of would hold up commits all the same.
+            guard position.epoch == epoch else { return nil }
             grant()
-            return position
+            return position.index
         }
-        guard position.epoch == reader.position.epoch else { return }
-        questions.append((number, position.index, age))
+        guard let index else { return }
+        questions.append((number, index, age))
     }
 
     /// The next messages; nil where there is nothing to send now. `now` is nanoseconds of the

@@ -184,6 +184,8 @@ final class PrimaryHandler: ChannelInboundHandler {
             }
         }
         figures.lastProof.store(applier.lastProof ?? 0, ordering: .relaxed)
+        // A beginning is acknowledged although nothing may be new: what was acknowledged over another
+        // connection may not have come, and a commit waits for it.
         guard applier.hasBegun, applier.position != before else { return }
         acknowledge(applier.position, context)
     }

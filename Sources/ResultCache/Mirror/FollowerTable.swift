@@ -1,3 +1,4 @@
+import Mutants
 import Synchronization
 
 /// Which followers hold a lease, and which records they have acknowledged: what a commit has to
@@ -58,7 +59,7 @@ package final class FollowerTable: Sendable {
 
     /// Somebody may hold a lease until then of whom nothing is known here: the predecessor's.
     package func hold(until deadline: UInt64) {
-        guard isSynchronous else { return }
+        guard isSynchronous, !Mutant.takeOverForgetsLeases.isActive else { return }
         state.withLock { $0.followers[0] = Follower(acknowledged: 0, leaseEnd: deadline) }
     }
 
@@ -77,7 +78,9 @@ package final class FollowerTable: Sendable {
 
     /// Whether every follower that may hold a lease knows of the record `index`.
     package func isKnown(_ index: UInt64, now: UInt64) -> Bool {
-        guard isSynchronous, index != 0 else { return true }
+        guard isSynchronous, index != 0, !Mutant.commitDoesNotWaitForFollowers.isActive else {
+            return true
+        }
         return state.withLock { Self.known(&$0, now: now) >= index }
     }
 

@@ -1,4 +1,5 @@
 import DequeModule
+import Mutants
 import Synchronization
 
 /// What happens to a cache, in the order in which it may be believed, for others that mirror it.
@@ -128,7 +129,9 @@ extension MirrorLog {
         // Whoever begins to read later looks through the cache afterwards.
         guard hasReaders.load(ordering: .sequentiallyConsistent) else { return }
         let wake = state.withLock { state in
-            guard !state.isFollowing, reply.isCurrent else { return [@Sendable () -> Void]() }
+            guard !state.isFollowing,
+                reply.isCurrent || Mutant.storedWithoutCheckUnderLock.isActive
+            else { return [@Sendable () -> Void]() }
             return append(.stored(reply), to: &state)
         }
         for waker in wake { waker() }
@@ -267,8 +270,11 @@ extension MirrorLog {
             }
             reader.position.index += UInt64(found.count)
             let isWhole = next == state.records.count
-            return .records(
-                found, current: isWhole ? candidates.filter(\.isCurrent) : [], isWhole: isWhole)
+            guard isWhole else { return .records(found, current: [], isWhole: false) }
+            let current = candidates.filter {
+                $0.isCurrent || Mutant.entriesWithoutCheckUnderLock.isActive
+            }
+            return .records(found, current: current, isWhole: true)
         }
     }
 

@@ -1,3 +1,4 @@
+import Mutants
 import Synchronization
 
 /// Whether this node may answer from memory, and up to where what it holds is known to be good.
@@ -34,10 +35,19 @@ package final class ServingRight: Sendable {
     /// The clock has to be read after the entry was found: whoever is stopped in between must not
     /// use what has meanwhile been overtaken.
     package func covers(now: UInt64, seen: MirrorLog.Position) -> Bool {
+        if Mutant.mirrorIgnoresLease.isActive { return true }
         guard now < end.load(ordering: .sequentiallyConsistent) else { return false }
-        guard seen.index != 0, isFollowing else { return true }
+        guard seen.index != 0, isFollowing, !Mutant.seenIsIgnored.isActive else { return true }
+        // The end is looked at again: a mirror that begins anew in between has given up its right
+        // before it changes the other two.
         return epoch.load(ordering: .sequentiallyConsistent) == seen.epoch
             && index.load(ordering: .sequentiallyConsistent) >= seen.index
+            && now < end.load(ordering: .sequentiallyConsistent)
+    }
+
+    /// Whether it lasts longer than until `instant`, as far as is known.
+    package func lasts(beyond instant: UInt64) -> Bool {
+        deadline > instant || Mutant.takeOverKeepsExpiredMirror.isActive
     }
 
     /// Whether a write may be sent to the database: not by a node that may not lead any more.
@@ -58,7 +68,7 @@ package final class ServingRight: Sendable {
         self.index.store(index, ordering: .sequentiallyConsistent)
     }
 
-    /// It lasts until then, if it is not already said to last longer.
+    /// It lasts until then.
     package func extend(to deadline: UInt64) {
         end.store(deadline, ordering: .sequentiallyConsistent)
     }
@@ -70,6 +80,8 @@ package final class ServingRight: Sendable {
 
     /// The node leads from now on.
     package func lead(until deadline: UInt64 = .max) {
+        // A mirror's right is not that of a node that leads: it ends first.
+        if isFollowing { revoke() }
         following.store(false, ordering: .sequentiallyConsistent)
         end.store(deadline, ordering: .sequentiallyConsistent)
     }
