@@ -122,7 +122,9 @@ package final class MirrorFollower: Service {
 
     private func connect(_ host: String, _ port: Int) async throws -> (any Channel, NIOLoopBound<PrimaryHandler>) {
         try await ClientBootstrap(group: eventLoop)
-            .connectTimeout(.seconds(5))
+            // A take-over waits for it.
+            .connectTimeout(
+                .nanoseconds(Int64(min(5_000_000_000, max(200_000_000, settings.lease / 2)))))
             .channelOption(.tcpOption(.tcp_nodelay), value: 1)
             .connect(host: host, port: port) { [self] channel in
                 channel.eventLoop.makeCompletedFuture {

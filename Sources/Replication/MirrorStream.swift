@@ -200,9 +200,9 @@ struct MirrorStream {
         _ identities: (now: UInt64, atParse: UInt64), in payload: inout ByteBuffer
     ) -> Bool {
         for number in [identities.now, identities.atParse] where !namedIdentities.contains(number) {
-            guard let who = source.identities.components(of: SessionIdentity(number: number)) else {
-                return false
-            }
+            guard let who = source.identities.components(of: SessionIdentity(number: number)),
+                who.isPortable
+            else { return false }
             namedIdentities.insert(number)
             MirrorMessage.identity(number, who).write(to: &payload)
         }

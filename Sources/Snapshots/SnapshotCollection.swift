@@ -60,7 +60,7 @@ package struct SnapshotCollection: Sendable {
         for record in records(cells) {
             for number in record.bothIdentities where known[number] == nil {
                 let found = identities.components(of: SessionIdentity(number: number))
-                known[number] = .some(found.flatMap { $0.isReadable ? $0 : nil })
+                known[number] = .some(found.flatMap { $0.isPortable ? $0 : nil })
             }
             named.formUnion(record.cells.compactMap(\.ordinal))
         }
@@ -87,9 +87,4 @@ package struct SnapshotCollection: Sendable {
 
 extension ReplyRecord {
     fileprivate var bothIdentities: [UInt64] { [identities.now, identities.atParse] }
-}
-
-extension SessionIdentityTable.Components {
-    /// Whether a reader takes as many settings.
-    fileprivate var isReadable: Bool { settings.count <= 4096 }
 }

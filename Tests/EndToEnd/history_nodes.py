@@ -4,6 +4,7 @@ the nodes and the links between them meanwhile."""
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from history_recorder import Recorder
 from history_schema import Schema
 from history_sessions import aged, aged_lists, list_session_violations, session_violations
 from nodes import Nodes
+from servers import MYNAH_BINARY
 from wire import RawSession
 
 HITS = "mynah_cache_hits_total"
@@ -95,7 +97,7 @@ class NodeFaults(MynahFaults):
 
     def link_slow(self) -> bool:
         """Replicas that are a little behind, or far, but not so far as to lose the lease."""
-        delay = self.chance.choice((0.03, LEASE * 0.5))
+        delay = self.chance.choice((0.03, LEASE * 0.25))
         for relay in self.nodes.relays:
             relay.down.delay = delay
             relay.up.delay = self.chance.choice((0, 0.03))
@@ -124,7 +126,7 @@ class NodeFaults(MynahFaults):
         return True
 
     def plan(self) -> list[tuple[str, Callable[[], bool]]]:
-        return [(self.kind, KINDS[self.kind].__get__(self))]
+        return [(self.kind, KINDS_OF_ALL[self.kind].__get__(self))]
 
     def run(self, deadline: float, pause: float) -> None:
         super().run(deadline, pause)
@@ -141,6 +143,47 @@ KINDS = {
     "mirror link slow": NodeFaults.link_slow,
     "mirror link narrow": NodeFaults.link_narrow,
 }
+
+
+class LeaderFaults(NodeFaults):
+    """What makes another node lead; all nodes are alike."""
+
+    @property
+    def leader(self) -> Incarnations:
+        self.nodes.wait(60)
+        leader = self.nodes.primary
+        return next(node for node in self.all_incarnations if node.mynah is leader)
+
+    def leader_killed(self) -> bool:
+        self.leader.kill()
+        return True
+
+    def leader_stopped(self) -> bool:
+        """For so long that the database ends its session, and on it goes as if nothing were."""
+        leader = self.leader.mynah
+        leader.signal(signal.SIGSTOP)
+        try:
+            time.sleep(PEERS_LEASE * self.chance.uniform(0.5, 3))
+        finally:
+            leader.signal(signal.SIGCONT)
+        return True
+
+    def handed_over(self) -> bool:
+        self.nodes.wait(60)
+        successor = self.chance.choice(self.nodes.replicas)
+        return subprocess.run(
+            [str(MYNAH_BINARY), "promote", "--config", str(successor.configuration)],
+            capture_output=True, timeout=60,
+        ).returncode == 0
+
+
+PEERS_LEASE = 1.0  # seconds
+LEADER_KINDS = {
+    "leader killed": LeaderFaults.leader_killed,
+    "leader stopped": LeaderFaults.leader_stopped,
+    "lead handed over": LeaderFaults.handed_over,
+}
+KINDS_OF_ALL = KINDS | LEADER_KINDS
 BALLAST = 64 << 10
 
 
@@ -162,6 +205,10 @@ class NodeCampaign(Campaign):
         self.nodes = nodes
         self.lease = int(lease * 1e9)
 
+    def following(self, recorder: Recorder) -> dict[int, int]:
+        """The sessions whose node may have mirrored another one, which is not 0 there."""
+        return recorder.nodes
+
     def create(self) -> None:
         super().create()
         with RawSession.connect(self.mynah.port) as session:
@@ -181,12 +228,13 @@ class NodeCampaign(Campaign):
     def judge_reads(self, bounds, recorder: Recorder) -> list[str]:
         reads = list(recorder.reads())
         return (
-            violations(bounds, aged(reads, recorder.nodes, self.lease))
+            violations(bounds, aged(reads, self.following(recorder), self.lease))
             + session_violations(bounds, reads, recorder.writes)
         )
 
     def judge_transactions(self, final, recorder: Recorder) -> list[str]:
-        transactions = aged_lists(recorder.transactions, recorder.nodes, self.lease)
+        transactions = aged_lists(
+            recorder.transactions, self.following(recorder), self.lease)
         return (
             ListHistory(transactions, final).check()
             + list_session_violations(recorder.transactions)
@@ -197,6 +245,13 @@ class NodeCampaign(Campaign):
             self.mynah = node
             self.assert_every_table_is_cached_again()
         self.mynah = self.nodes.primary
+
+
+class PeerCampaign(NodeCampaign):
+    """The same where any node may lead, or follow."""
+
+    def following(self, recorder: Recorder) -> dict[int, int]:
+        return dict.fromkeys(recorder.nodes, 1)
 
 
 def counted(outcome: Outcome, faults: NodeFaults) -> Outcome:

@@ -120,6 +120,9 @@ class Peers(Nodes):
         self.wait()
         return self
 
+    def wait_for_leases(self) -> None:
+        self.wait(60)
+
     def wait(self, timeout: float = 20) -> None:
         """Until one leads, and all others that run have a lease."""
         running = [node for node in self.all if node.process and node.process.poll() is None]

@@ -9,8 +9,11 @@ import pytest
 import history_nodes
 from history_campaign import Outcome
 from history_faults import PostgresFaults
-from history_nodes import BUFFER, KINDS, LEASE, NodeCampaign, NodeFaults
-from nodes import Nodes
+from history_nodes import (
+    BUFFER, KINDS, LEADER_KINDS, LEASE, PEERS_LEASE, LeaderFaults, NodeCampaign, NodeFaults,
+    PeerCampaign,
+)
+from nodes import Nodes, Peers
 from servers import PostgresServer, with_flights
 
 SECONDS = 7
@@ -75,6 +78,38 @@ def test_histories_over_all_nodes_keep_their_promise(server, cluster, mode, kind
     print(
         f"\n{mode}, {kind or 'undisturbed'}: {of['operations']} operations, "
         f"{of['replica hits']} hits on replicas, {of['resyncs']} resyncs; {outcome}"
+    )
+    assert not outcome.anomalies, "\n".join(outcome.anomalies[:20])
+    assert not outcome.failures, "\n".join(outcome.failures[:20])
+
+
+@pytest.mark.timeout(history_nodes.TIMEOUT * 2)
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("kind", LEADER_KINDS)
+def test_histories_keep_their_promise_while_others_take_over(server, mode, kind):
+    outcome = Outcome()
+    nodes = Peers(server, 3, replication={"mode": mode, "lease": f"{PEERS_LEASE:.0f}s"})
+    try:
+        nodes.start()
+        while not outcome.anomalies + outcome.failures and history_nodes.missing(outcome, kind):
+            number = next(prefixes)
+            campaign = PeerCampaign(
+                nodes, server.dsn(), f"n{number}_", seed=600 + number,
+                lease=PEERS_LEASE if mode == "async" else 0,
+            )
+            campaign.create()
+            faults = LeaderFaults(nodes, campaign.schema, random.Random(number), kind)
+            outcome.add(history_nodes.counted(campaign.record(SECONDS, faults, 1), faults))
+            campaign.remove()
+        takeovers = sum(node.figure("takeovers_total") for node in nodes.all)
+        kept = sum(node.figure("takeovers_total", mirror="kept") for node in nodes.all)
+    finally:
+        nodes.remove()
+    of = outcome.counts
+    print(
+        f"\n{mode}, {kind}: {of['operations']} operations, {of['replica hits']} hits on nodes "
+        f"that followed at first, {takeovers:.0f} take-overs of nodes still running, "
+        f"{kept:.0f} with their mirror; {outcome}"
     )
     assert not outcome.anomalies, "\n".join(outcome.anomalies[:20])
     assert not outcome.failures, "\n".join(outcome.failures[:20])

@@ -28,7 +28,8 @@ extension CellName {
             buffer.writeInteger(Kind.wide.rawValue)
             buffer.writeCounted(database)
             buffer.writeCounted(relation)
-            buffer.writeInteger(UInt8(columns.count))
+            // Of more there are no keys; a reader takes fewer still.
+            buffer.writeInteger(UInt8(clamping: columns.count))
             for column in columns { buffer.writeCounted(column) }
         }
     }
@@ -61,7 +62,12 @@ extension CellName {
 extension SessionIdentityTable.Components {
     private static let maximumSettings = 4096
 
+    /// Whether another process takes it. (A client can make any number of settings.)
+    package var isPortable: Bool { settings.count <= Self.maximumSettings }
+
+    /// Must be portable.
     package func write(to buffer: inout ByteBuffer) {
+        precondition(isPortable, "an identity with more settings than a reader takes")
         buffer.writeCounted(database)
         buffer.writeCounted(user)
         buffer.writeInteger(UInt16(settings.count))
