@@ -31,6 +31,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
     case replicationFollow = "replication.follow"
     case replicationFailover = "replication.failover"
     case replicationArbiter = "replication.arbiter"
+    case replicationGroup = "replication.group"
     case replicationMode = "replication.mode"
     case replicationLease = "replication.lease"
     case replicationBuffer = "replication.buffer"
@@ -134,7 +135,7 @@ package enum ConfigurationKey: String, CaseIterable, Sendable {
             .cacheVerify, .cacheStaleIfError:
             .cache
         case .replicationListen, .replicationFollow, .replicationFailover, .replicationArbiter,
-            .replicationMode, .replicationLease, .replicationBuffer, .replicationAdvertise,
+            .replicationGroup, .replicationMode, .replicationLease, .replicationBuffer, .replicationAdvertise,
             .replicationKeyFile, .replicationKeyEnvironment, .replicationCertificate,
             .replicationCertificateKey, .replicationCA:
             .replication

@@ -83,6 +83,7 @@ extension ProxyConfiguration {
         case .replicationArbiter:
             let url = replication.arbiter.map { masked ? $0.masked : $0.text }
             return TOMLText.quoted(url ?? "")
+        case .replicationGroup: return TOMLText.quoted(replication.group)
         case .replicationMode: return TOMLText.quoted(replication.mode.rawValue)
         case .replicationLease: return replication.lease.tomlText
         case .replicationBuffer: return TOMLText.quoted(replication.buffer.description)

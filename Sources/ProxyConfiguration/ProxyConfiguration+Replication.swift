@@ -10,6 +10,7 @@ extension ProxyConfiguration.Replication {
         follow = try Self.addresses(reader)
         failover = try reader.bool(.replicationFailover) ?? false
         arbiter = try Self.arbiter(reader)
+        group = try reader.string(.replicationGroup, allowed: "a name") ?? ""
         advertise = try Self.address(.replicationAdvertise, reader)
         let modes = ProxyConfiguration.ReplicationMode.allCases.map { "\"\($0.rawValue)\"" }
             .joined(separator: " or ")

@@ -119,6 +119,8 @@ package struct ProxyConfiguration: Sendable, Equatable {
         package var failover: Bool
         /// Where and as whom it is asked; nil: by `upstream.url`.
         package var arbiter: ConnectionString?
+        /// Tells these nodes from others before databases of the same server.
+        package var group: String
         package var mode: ReplicationMode
         /// For how long a replica may answer after it has last heard from its primary.
         package var lease: Duration

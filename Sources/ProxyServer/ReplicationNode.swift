@@ -49,7 +49,9 @@ struct ReplicationNode {
     /// To be called before clients are let in.
     func prepare(_ upstream: any Upstream) {
         guard !configuration.follow.isEmpty else { return }
-        (upstream as? PostgreSQLUpstream)?.redirect(to: .unknownPrimary)
+        guard let upstream = upstream as? PostgreSQLUpstream else { return }
+        if configuration.failover { upstream.expectFencing() }
+        upstream.redirect(to: .unknownPrimary)
     }
 
     /// The services that `[replication]` asks for.
@@ -62,7 +64,7 @@ struct ReplicationNode {
         let watch = services.upstream.commitWatch
         let source = MirrorSource(
             log: log, cache: cache, cells: cells, identities: services.identities, right: right,
-            notice: { _ = watch?.seesNothingNew() })
+            notice: { watch?.seesNothingNew() ?? true })
         let own = (
             host: settings.clientHost,
             port: settings.clientPort != 0 ? settings.clientPort : UInt16(clientPort ?? 0)
@@ -153,7 +155,7 @@ struct ReplicationNode {
     ) -> LeadershipService? {
         guard case .postgresql(let url) = database else { return nil }
         let lock = LeadershipLock(
-            conninfo: (configuration.arbiter ?? url).text,
+            conninfo: (configuration.arbiter ?? url).text, group: configuration.group,
             idleTimeout: Int(settings.lease / 1_000_000))
         return LeadershipService(
             arbiter: lock, settings: settings, source: source, follower: follower,

@@ -108,12 +108,15 @@ extension ReplicationSettings {
             // A node is known by who has issued its certificate; its address may change.
             server.certificateVerification = .noHostnameVerification
             server.minimumTLSVersion = .tlsv13
+            // A takeover does not wait for a goodbye.
+            server.shutdownTimeout = .milliseconds(100)
             var client = TLSConfiguration.makeClientConfiguration()
             client.certificateChain = chain.map { .certificate($0) }
             client.privateKey = .privateKey(privateKey)
             client.trustRoots = .certificates(roots)
             client.certificateVerification = .noHostnameVerification
             client.minimumTLSVersion = .tlsv13
+            client.shutdownTimeout = .milliseconds(100)
             return (
                 try NIOSSLContext(configuration: server), try NIOSSLContext(configuration: client)
             )

@@ -232,10 +232,11 @@ final class FollowerHandler: ChannelInboundHandler {
             let now = NIODeadline.now().uptimeNanoseconds
             switch message {
             case .heartbeat(let question, let answered):
-                guard hears(question, answered: answered, now: now) else { continue }
-                stream?.asked(question, now: now, lease: followers.lease) {
+                guard hears(answered, now: now) else { continue }
+                let isAnswered = stream?.asked(question, now: now, lease: followers.lease) {
                     followers.grant(number, acknowledged: acknowledged, now: now)
                 }
+                if isAnswered == true, unconfirmed == nil { unconfirmed = (question, now) }
             case .acknowledge(let position):
                 guard let stream, position.epoch == stream.position.epoch else { continue }
                 guard position.index <= stream.position.index else {
@@ -253,11 +254,10 @@ final class FollowerHandler: ChannelInboundHandler {
 
     /// Whether the follower hears this node. One of which only the questions arrive is granted no
     /// further lease: commits would wait for what it cannot acknowledge.
-    private func hears(_ question: UInt64, answered: UInt64, now: UInt64) -> Bool {
-        if let first = unconfirmed, answered < first.question {
-            return now - first.askedAt <= followers.lease
-        }
-        unconfirmed = (question, now)
+    private func hears(_ answered: UInt64, now: UInt64) -> Bool {
+        guard let first = unconfirmed else { return true }
+        if answered < first.question { return now - first.askedAt <= followers.lease }
+        unconfirmed = nil
         return true
     }
 
@@ -269,7 +269,8 @@ final class FollowerHandler: ChannelInboundHandler {
             return
         }
         var hasWritten = false
-        while context.channel.isWritable,
+        // (What was to be mirrored may go at any moment.)
+        while context.channel.isWritable, isReady(),
             let payload = stream?.next(now: NIODeadline.now().uptimeNanoseconds)
         {
             let frame = framing.frame(payload)

@@ -6,9 +6,9 @@ package protocol LeadershipArbiter: Sendable {
     func tryToLead() async throws -> Bool
     /// Whether this node still has it: as of a moment after the call began.
     func isLeading() async throws -> Bool
-    /// Ends every session that another node has with the database, and returns when none is left:
-    /// nothing that one of them has sent can become visible from then on.
-    func endSessionsOfOthers() async throws -> Int
+    /// Ends every session that a node of the group has with the database for its clients, and returns
+    /// when none is left: nothing that one of them has sent can become visible from then on.
+    func endSessions() async throws -> Int
     /// Waits to be the next to lead. True where this node leads now.
     func waitToLead() async throws -> Bool
     /// Gives the lead up, perhaps to take it again later.

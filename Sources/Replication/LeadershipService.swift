@@ -152,7 +152,7 @@ package final class LeadershipService: Service {
         var hasComplained = false
         while true {
             do {
-                return try await arbiter.endSessionsOfOthers()
+                return try await arbiter.endSessions()
             } catch {
                 if !hasComplained {
                     logger.error(

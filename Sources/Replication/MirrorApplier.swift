@@ -24,6 +24,7 @@ final class MirrorApplier {
     /// When what is known now was proven last; nanoseconds of the monotonic clock.
     private(set) var lastProof: UInt64?
 
+    private static let maximumIndex: UInt64 = 1 << 62
     private static let maximumCells = 1 << 22
     private static let maximumIdentities = 1 << 20
     private static let maximumWindows = 1 << 20
@@ -106,6 +107,9 @@ final class MirrorApplier {
     private func begin(
         _ position: MirrorLog.Position, _ open: [(window: UInt64, cells: [CellReference])]
     ) throws(MirrorProtocolError) {
+        guard position.index < Self.maximumIndex else {
+            throw MirrorProtocolError(description: "a number that no log has")
+        }
         source.right.follow(position)
         asked = []
         lastProof = nil
@@ -122,8 +126,19 @@ final class MirrorApplier {
     }
 
     /// Drops everything.
+    ///
+    /// What is known of the catalog too: what has changed meanwhile has not been told.
     func forget() {
         if Mutant.mirrorKeptAtBegin.isActive { return closeWindows() }
+        let stale = source.cells.names(from: 0).filter { name in
+            switch name {
+            case .schema, .catalog: true
+            case .all, .wide: false
+            }
+        }
+        for name in stale {
+            WriteWindow.open(CellSet([source.cells.cell(name)]))?.close(.committed)
+        }
         WriteWindow.open(CellSet([source.cells.cell(.cluster)]))?.close(.committed)
         source.cache.removeAll()
         closeWindows()

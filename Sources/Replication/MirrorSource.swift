@@ -7,12 +7,13 @@ package struct MirrorSource: Sendable {
     package let cells: CellTable
     package let identities: SessionIdentityTable
     package let right: ServingRight
-    /// Takes notice of what others have committed meanwhile, where that can be told.
-    package let notice: @Sendable () -> Void
+    /// Takes notice of what others have committed meanwhile, where that can be told. False where it is
+    /// still being looked at.
+    package let notice: @Sendable () -> Bool
 
     package init(
         log: MirrorLog, cache: ReplyCache, cells: CellTable, identities: SessionIdentityTable,
-        right: ServingRight, notice: @escaping @Sendable () -> Void = {}
+        right: ServingRight, notice: @escaping @Sendable () -> Bool = { true }
     ) {
         self.log = log
         self.cache = cache

@@ -46,19 +46,19 @@ struct MirrorStream {
     var position: MirrorLog.Position { reader.position }
 
     /// A heartbeat has come, and `grant` gives a lease for its answer: at an instant at which nothing
-    /// is appended. `now` is nanoseconds of the monotonic clock.
-    mutating func asked(_ number: UInt64, now: UInt64, lease: UInt64, grant: () -> Void) {
-        guard questions.count < Self.maximumQuestions else { return }
-        source.notice()
+    /// is appended. `now` is nanoseconds of the monotonic clock. Returns whether it will be answered.
+    @discardableResult
+    mutating func asked(_ number: UInt64, now: UInt64, lease: UInt64, grant: () -> Void) -> Bool {
+        guard questions.count < Self.maximumQuestions, source.notice() else { return false }
         var age: UInt64 = 0
         if source.right.isFollowing {
             // What this node knows is itself as old as its own last proof.
             let deadline = source.right.deadline
-            guard deadline > now, deadline <= now + lease else { return }
+            guard deadline > now, deadline <= now + lease else { return false }
             age = Mutant.ageIgnored.isActive ? 0 : lease - (deadline - now)
         } else if source.right.deadline <= now, !Mutant.leaseBeyondTerm.isActive {
             // It may not lead any more.
-            return
+            return false
         }
         let epoch = reader.position.epoch
         let index: UInt64? = source.log.atInstant { position in
@@ -67,8 +67,9 @@ struct MirrorStream {
             grant()
             return position.index
         }
-        guard let index else { return }
+        guard let index else { return false }
         questions.append((number, index, age))
+        return true
     }
 
     /// The next messages; nil where there is nothing to send now. `now` is nanoseconds of the

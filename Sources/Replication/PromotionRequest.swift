@@ -8,6 +8,9 @@ package enum PromotionRequest {
         package let description: String
     }
 
+    /// Longer than a node takes to find out that it does not come to lead.
+    private static let patience = TimeAmount.seconds(20)
+
     /// Makes the node at this address lead. Throws `Refused` where it does not, and what the system
     /// says where it cannot be reached.
     package static func send(
@@ -34,7 +37,13 @@ package enum PromotionRequest {
             answer.fail(error)
             throw error
         }
-        defer { channel.close(promise: nil) }
+        let deadline = eventLoop.scheduleTask(in: patience) {
+            answer.succeed("it has not answered in time")
+        }
+        defer {
+            deadline.cancel()
+            channel.close(promise: nil)
+        }
         let reason = try await answer.futureResult.get()
         guard reason.isEmpty else { throw Refused(description: reason) }
     }

@@ -267,6 +267,13 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
             throw PostgresError(
                 .featureNotSupported, "replication connections need PostgreSQL behind the proxy")
         }
+        guard startup.replication != .database || !services.upstream.fencesSessions else {
+            throw PostgresError(
+                .featureNotSupported,
+                "replication connections to a database cannot go through nodes that may fail over",
+                detail: "They can write, and could not be ended when another node leads.",
+                hint: "Connect to the database itself.")
+        }
         try authenticate(startup, context)
     }
 
@@ -297,7 +304,9 @@ package final class ClientConnectionHandler: ChannelInboundHandler {
                 mode: services.analyses ? pools.mode : .session, member: member)
         }
         // In session mode a client has a connection from the start, and is told its process id.
+        // (A node that may not answer from memory may not greet from it either.)
         if startup.replication == nil, pooling?.mode != .session,
+            !services.right.isLimited || services.right.deadline > MonotonicClock.now,
             let greeting = services.greetings.greeting(for: startup, now: MonotonicClock.now)
         {
             greet(startup, greeting, link: nil, context.eventLoop)

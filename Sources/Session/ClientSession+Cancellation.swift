@@ -29,6 +29,9 @@ extension ClientSession {
             } else {
                 cancelsNext = true
             }
+        } else if mirroring.isAwaiting {
+            // Held back until followers know of it: it is cancelled as soon as it is sent.
+            cancelsNext = true
         } else if !ledger.isEmpty {
             return link
         }

@@ -49,7 +49,7 @@ extension ClientSession {
 
     /// A mirror has asked for what is in memory here: it does not have it, so it is sent again.
     func noteHit(_ reply: CachedReply) {
-        if mirroring.tellsPosition { services.cells.log?.stored(reply) }
+        if mirroring.tellsPosition { services.cells.log?.wanted(reply) }
     }
 
     // MARK: Without the upstream
@@ -92,7 +92,10 @@ extension ClientSession {
         // A node in the middle knows no more than it has applied, or was told itself.
         let own = log.lastWrite
         let seen = mirroring.seen
-        let position = seen.epoch == own.epoch && seen.index > own.index ? seen : own
+        let isAhead =
+            seen.epoch == own.epoch
+            ? seen.index > own.index : services.right.isFollowing && seen.index != 0
+        let position = isAhead ? seen : own
         guard position != mirroring.told else { return }
         mirroring.told = position
         output.buffer.writeParameterStatus(MirrorLog.Position.parameter, position.text)
@@ -116,9 +119,13 @@ extension ClientSession {
     func take(positionOf lent: PooledLink) {
         guard let position = lent.mirrorPosition else { return }
         let seen = mirroring.seen
-        // Of another epoch the connection knows better.
-        if seen.epoch == position.epoch, seen.index >= position.index { return }
-        mirroring.seen = position
+        if seen.epoch == position.epoch {
+            if seen.index < position.index { mirroring.seen = position }
+        } else if seen.index == 0 || services.right.isOf(epoch: seen.epoch) {
+            // Which of two epochs came later is not known: the one that this node's mirror is not of has
+            // it ask again.
+            mirroring.seen = position
+        }
     }
 
     /// Marks the server-side session as this node's again. (In a failed transaction nothing can be
@@ -126,7 +133,7 @@ extension ClientSession {
     func markAgain(_ status: TransactionStatus) {
         guard status != .failed else { return }
         mirroring.needsMark = false
-        guard pooledLink != nil, let query = services.upstream.markQuery else { return }
+        guard pooledLink != nil, let query = services.upstream.mark?.markQuery else { return }
         sendAbsorbed(query)
         flushUpstream()
     }

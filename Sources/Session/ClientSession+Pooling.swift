@@ -312,6 +312,7 @@ extension ClientSession: LinkBorrower {
         }
         if segment.confirmedSettings.contains(.discardAll)
             || segment.confirmedEffects.contains(.releaseSessionLock)
+            || segment.confirmedEffects.contains(.unknown)
         {
             mirroring.needsMark = true
         }

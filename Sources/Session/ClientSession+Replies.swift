@@ -138,7 +138,9 @@ extension ClientSession: UpstreamLinkDelegate {
             ? sharesLinks
             : ledger.absorbsCurrent && (tag != BackendTag.parameterStatus || isReplayingSilently)
         captureOfPiece = nil
-        if tag == BackendTag.parameterStatus, services.right.isFollowing {
+        if tag == BackendTag.parameterStatus,
+            services.right.isFollowing || pooledLink?.mirrorPosition != nil
+        {
             mirroring.holdsStatus = !absorbsPiece
             absorbsPiece = true
         }
@@ -385,6 +387,12 @@ extension ClientSession: UpstreamLinkDelegate {
             return
         }
         guard !segment.hasFailed else {
+            capture.abandon(.replyNotStorable)
+            services.metrics.fillsRejected.increment()
+            return
+        }
+        guard pooledLink?.mirrorPosition == nil else {
+            // From a node that led before, and may answer from a mirror of this one by now.
             capture.abandon(.replyNotStorable)
             services.metrics.fillsRejected.increment()
             return

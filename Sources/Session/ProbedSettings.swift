@@ -14,11 +14,13 @@ final class ProbedSettings {
 
     /// The row that tells whether the session has advisory locks, and the question for it.
     static let sessionLocksRow = "mynah.session_locks"
+    /// Locks by which nodes mark their connections (`LeadershipLock`) are no client's.
     static let sessionLocksQuestion = """
         SELECT '\(sessionLocksRow)', CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE \
         l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.pid OPERATOR(pg_catalog.=) \
-        pg_catalog.pg_backend_pid() AND NOT (l.objsubid OPERATOR(pg_catalog.=) 2 AND l.classid \
-        OPERATOR(pg_catalog.=) '\(LeadershipLock.claimClass)'::pg_catalog.oid)) THEN 't' ELSE 'f' END
+        pg_catalog.pg_backend_pid() AND NOT (l.objsubid OPERATOR(pg_catalog.=) 2 AND l.mode \
+        OPERATOR(pg_catalog.=) 'ShareLock' AND (l.classid::pg_catalog.int8 OPERATOR(pg_catalog.>>) \
+        16) OPERATOR(pg_catalog.=) \(LeadershipLock.claimClasses))) THEN 't' ELSE 'f' END
         """
 
     /// Asked in order to see what still ties the session to its connection.

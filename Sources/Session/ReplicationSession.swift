@@ -157,7 +157,7 @@ final class ReplicationSession {
     }
 
     func upstreamWritabilityChanged(_ isWritable: Bool) {
-        output.setReading(isWritable)
+        output.setReading(isWritable && !isAwaiting)
     }
 
     /// The server has said what it had to say; the client learns of the end as it would from it.

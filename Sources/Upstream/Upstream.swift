@@ -55,7 +55,10 @@ package protocol Upstream: Sendable {
 
     /// What marks a server-side session as this node's, to be repeated when that has given up all its
     /// locks; nil where nothing does.
-    var markQuery: String? { get }
+    var mark: LinkClaim? { get }
+    /// Whether sessions may have to be ended because another node leads, so that there must be none that
+    /// are not known as a node's.
+    var fencesSessions: Bool { get }
 
     /// Reads the certificates of its connections anew. What was in use stays so where that throws
     /// what an operator should read.
@@ -85,7 +88,8 @@ package protocol Upstream: Sendable {
 
 extension Upstream {
     package var commitWatch: CommitWatch? { nil }
-    package var markQuery: String? { nil }
+    package var mark: LinkClaim? { nil }
+    package var fencesSessions: Bool { false }
     package var pools: LinkPools? { nil }
     package func login(for startup: SessionStartup) -> SessionStartup { startup }
     package func noteSession(_ startup: SessionStartup) {}
@@ -197,6 +201,8 @@ package struct UpstreamGreeting: Sendable {
     package var settings: [String: String]
     /// The user that statements run as until SET ROLE.
     package var sessionUser: String
+    /// The session is marked as this node's by a lock.
+    package var isMarked = false
     /// What another Mynah has told of its log by then.
     package var mirrorPosition: MirrorLog.Position?
     /// Greetings of a pool with the same number are the same, but for the key; 0: none.

@@ -11,6 +11,7 @@ import pytest
 
 from nodes import Peers
 from servers import MYNAH_BINARY, wait_until
+from wire import query
 
 
 @pytest.fixture
@@ -165,3 +166,92 @@ def test_promote_says_why_not(peers, own_mynah, postgres):
     alone = own_mynah(postgres.url()).start()
     result = promote(alone)
     assert result.returncode == 1 and "replication.listen: missing" in result.stderr
+
+
+LEAD = "locktype = 'advisory' AND classid = x'4D594E4C'::int::oid AND granted"
+MARKS = "locktype = 'advisory' AND classid::bigint >> 16 = x'4D59'::int AND objsubid = 2 AND " \
+    "mode = 'ShareLock'"
+
+
+def test_what_a_node_had_begun_before_it_lost_the_lead_is_ended_by_whoever_leads_next(
+    peers, postgres, session, table
+):
+    """Also where that is the same node again: its statement goes on in the server without it."""
+    nodes = peers(count=2)
+    first = session(nodes.primary)
+    first.run(f"CREATE TABLE {table} (id int PRIMARY KEY, v int); INSERT INTO {table} VALUES (1, 0)")
+    holder = postgres.connect()
+    holder.autocommit = False
+    with holder.cursor() as cursor:
+        cursor.execute(f"SELECT FROM {table} WHERE id = 1 FOR UPDATE")
+    for _ in range(3):
+        writer = session(nodes.primary)
+        writer.send(query(f"UPDATE {table} SET v = v + 1 WHERE id = 1"))
+        wait_until(
+            lambda: postgres.run(f"SELECT 1 FROM pg_stat_activity WHERE query LIKE 'UPDATE {table}%'"
+                                 " AND wait_event_type = 'Lock'"), "it waits for the row")
+        postgres.run(f"SELECT pg_terminate_backend(pid) FROM pg_locks WHERE {LEAD}")
+        wait_until(
+            lambda: not postgres.run(
+                f"SELECT 1 FROM pg_stat_activity WHERE query LIKE 'UPDATE {table}%'"
+                " AND wait_event_type = 'Lock'"), "it has been ended")
+        nodes.wait()
+        for node in nodes.all:
+            reader = session(node)
+            for _ in range(3):
+                assert reader.value(f"SELECT v FROM {table} WHERE id = 1") == b"0"
+    holder.rollback()
+    holder.close()
+    for node in nodes.all:
+        assert session(node).value(f"SELECT v FROM {table} WHERE id = 1") == b"0"
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_every_connection_for_clients_can_be_found(peers, postgres, session, mode):
+    nodes = peers(count=2, pool={"mode": mode, "size": 2})
+
+    def is_marked(client) -> bool:
+        pid = int(client.value("SELECT pg_backend_pid()"))
+        return bool(postgres.run(f"SELECT 1 FROM pg_locks WHERE {MARKS} AND pid = {pid}"))
+
+    for what in ("SELECT 1", "LISTEN here", "DISCARD ALL", "SELECT pg_advisory_unlock_all()",
+                 "CREATE TEMP TABLE gone (id int)", "DO 'BEGIN PERFORM pg_advisory_unlock_all(); END'"):
+        client = session(nodes.primary)
+        client.run(what)
+        assert is_marked(client), what
+        client.close()
+        other = session(nodes.primary)
+        assert is_marked(other), what
+        other.close()
+
+
+def test_a_definition_that_a_node_has_missed_is_known_when_it_leads(
+    peers, postgres, session, table
+):
+    nodes = peers(count=2, replication={"mode": "sync"})
+    first, second = nodes.primary, nodes.replicas[0]
+    for node in (first, second):
+        client = session(node)
+        client.run(f"CREATE TABLE IF NOT EXISTS {table} (id int PRIMARY KEY, v int)")
+        client.run(f"CREATE TABLE IF NOT EXISTS {table}_2 (id int PRIMARY KEY, v int)")
+        client.run(f"SELECT v FROM {table}_2 WHERE id = 1")
+    session(first).run(f"INSERT INTO {table} VALUES (1, 0); INSERT INTO {table}_2 VALUES (1, 0)")
+    assert promote(second).returncode == 0
+    nodes.wait()
+    kill(first)
+    # The second knows neither of what follows but as the one who leads; the first was not there.
+    writer = session(second)
+    writer.run(f"CREATE FUNCTION {table}_f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN UPDATE "
+               f"{table}_2 SET v = NEW.v; RETURN NEW; END'")
+    writer.run(f"CREATE TRIGGER t AFTER UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION {table}_f()")
+    first.start()
+    nodes.wait()
+    assert promote(first).returncode == 0
+    nodes.wait()
+    for number in range(1, 10):
+        for node in nodes.all:
+            reader = session(node)
+            for _ in range(3):
+                assert reader.value(f"SELECT v FROM {table}_2 WHERE id = 1") == str(
+                    number - 1).encode()
+        session(nodes.all[number % 2]).run(f"UPDATE {table} SET v = {number} WHERE id = 1")

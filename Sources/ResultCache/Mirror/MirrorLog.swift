@@ -56,6 +56,8 @@ package final class MirrorLog: Sendable {
         var generation: UInt64 = 0
         var readers: [UInt64: @Sendable () -> Void] = [:]
         var lastReader: UInt64 = 0
+        /// Entries that were sent again of late. (One that is gone leaves its place to another.)
+        var repeated: Set<ObjectIdentifier> = []
     }
 
     private let state: Mutex<State>
@@ -136,6 +138,18 @@ extension MirrorLog {
         }
         for waker in wake { waker() }
     }
+
+    /// A follower has asked for an answer that is in memory here: it is sent again. But not again and
+    /// again: who asks for it need not be one that lacks it.
+    package func wanted(_ reply: CachedReply) {
+        let isNews = state.withLock { state in
+            if state.repeated.count >= Self.maximumRepeated { state.repeated.removeAll() }
+            return state.repeated.insert(ObjectIdentifier(reply)).inserted
+        }
+        if isNews { stored(reply) }
+    }
+
+    private static let maximumRepeated = 4096
 
     private func append(_ record: Record, to state: inout State) -> [@Sendable () -> Void] {
         state.index += 1

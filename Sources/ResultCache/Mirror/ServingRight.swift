@@ -45,6 +45,11 @@ package final class ServingRight: Sendable {
             && now < end.load(ordering: .sequentiallyConsistent)
     }
 
+    /// Whether what is mirrored is of this epoch.
+    package func isOf(epoch: UInt64) -> Bool {
+        isFollowing && self.epoch.load(ordering: .sequentiallyConsistent) == epoch
+    }
+
     /// Whether it lasts longer than until `instant`, as far as is known.
     package func lasts(beyond instant: UInt64) -> Bool {
         deadline > instant || Mutant.takeOverKeepsExpiredMirror.isActive

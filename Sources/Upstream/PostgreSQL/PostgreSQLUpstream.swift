@@ -3,6 +3,7 @@ import NIOCore
 import PostgresWire
 import ResultCache
 import SQLAnalysis
+import Synchronization
 import Telemetry
 
 /// A PostgreSQL server behind the proxy: links for statements, a control connection per database
@@ -14,6 +15,7 @@ package final class PostgreSQLUpstream: Upstream {
     private let credentials = ClientCredentials()
     private let secrets: RoleSecretReader
     private let hasServer: Bool
+    private let fences = Atomic(false)
     private let witness: ContentsWitness
 
     /// Nothing is connected yet: a server that is down does not keep the proxy from starting.
@@ -166,11 +168,16 @@ package final class PostgreSQLUpstream: Upstream {
         "57P03", "this node does not lead any more", severity: .fatal,
         hint: "Connect again: the node that leads now answers.")
 
-    package var markQuery: String? { links.isRedirected ? nil : links.claim?.markQuery }
+    package var mark: LinkClaim? { links.isRedirected ? nil : links.claim }
+
+    package var fencesSessions: Bool { fences.load(ordering: .relaxed) }
+
+    /// Another node may lead one day. Call before clients are let in.
+    package func expectFencing() { fences.store(true, ordering: .relaxed) }
 
     package func waitUntilEnded(_ key: BackendKey?, database: String) async throws {
         // What is done through another Mynah that one answers for.
-        if links.isRedirected { return }
+        guard hasServer else { return }
         try await postgreSQLAnalyzer.waitUntilEnded(key: key?.processID, database: database)
     }
 

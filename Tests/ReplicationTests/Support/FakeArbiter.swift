@@ -61,7 +61,7 @@ final class FakeArbiter: LeadershipArbiter {
 
     func isLeading() async throws -> Bool { state.withLock { $0.isLeading } }
 
-    func endSessionsOfOthers() async throws -> Int {
+    func endSessions() async throws -> Int {
         try state.withLock { state in
             guard state.failsToEnd == 0 else {
                 state.failsToEnd -= 1

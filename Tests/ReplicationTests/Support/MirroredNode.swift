@@ -43,7 +43,10 @@ final class MirroredNode {
         registry = WindowRegistry(cells: cells)
         source = MirrorSource(
             log: log, cache: cache, cells: cells, identities: identities, right: right,
-            notice: notice)
+            notice: {
+                notice()
+                return true
+            })
         applier = MirrorApplier(source: source, registry: registry, lease: lease)
         guard epoch == nil else { return }
         let nowhere = MirrorLog.Position(epoch: 0, index: 0)

@@ -7,13 +7,16 @@ import PostgresWire
 /// which whoever leads next finds them, whether or not its predecessor is there to be asked.
 /// https://www.postgresql.org/docs/15/explicit-locking.html#ADVISORY-LOCKS
 package final class LeadershipLock: Sendable {
-    /// Locks with two keys: the first says what it is ("MYNL", "MYNB" in ASCII).
-    static let leadKey: Int32 = 0x4D59_4E4C
-    static let claimKey: Int32 = 0x4D59_4E42
-    /// As pg_locks shows it.
-    package static var claimClass: UInt32 { UInt32(claimKey) }
-    private static let leadNumber: Int32 = 1
+    /// Locks with two keys. The lead: "MYNL" in ASCII, and the group's number. A connection: "MY" and half
+    /// of the group's number, and the node's.
+    private static let leadKey: Int32 = 0x4D59_4E4C
+    private static let claimKeys: Int32 = 0x4D59_0000
 
+    /// The upper half of the first key of each lock by which some group marks connections.
+    package static var claimClasses: Int32 { claimKeys >> 16 }
+
+    private let leadNumber: Int32
+    private let claimKey: Int32
     private let connection: ControlConnection
     /// Tells this node's connections from those of others.
     private let number: Int32
@@ -22,9 +25,13 @@ package final class LeadershipLock: Sendable {
     /// - Parameters:
     ///   - conninfo: names the user, who must be allowed to end the sessions of all clients'
     ///     (pg_signal_backend), and the database in which the lock is.
+    ///   - group: the same for all nodes that belong together, and for no others on the server.
     ///   - idleTimeout: milliseconds after which the server ends the session if it asks nothing; from
     ///     PostgreSQL 14 on.
-    package init(conninfo: String, idleTimeout: Int) {
+    package init(conninfo: String, group: String, idleTimeout: Int) {
+        let hash = Self.hash(group)
+        leadNumber = Int32(truncatingIfNeeded: hash & 0x7FFF_FFFF)
+        claimKey = Self.claimKeys | Int32(truncatingIfNeeded: hash & 0xFFFF)
         number = .random(in: 1 ... .max)
         self.idleTimeout = "\(idleTimeout)"
         let database = (try? ConnectionOptions(resolving: conninfo))?["dbname"] ?? "postgres"
@@ -32,9 +39,15 @@ package final class LeadershipLock: Sendable {
             conninfo: conninfo, database: database, user: nil, onServerChanged: {})
     }
 
+    /// FNV-1a: the same in every process. Whether groups are told apart depends on it, and no more.
+    private static func hash(_ text: String) -> UInt32 {
+        text.utf8.reduce(2_166_136_261) { ($0 ^ UInt32($1)) &* 16_777_619 }
+    }
+
     /// Takes the lock if nobody has it. True where this node's session has it.
     package func take() async throws(ControlError) -> Bool {
         let idleTimeout = idleTimeout
+        let leadNumber = String(leadNumber)
         return try await connection.run { session throws(ControlError) in
             if try session.serverVersion() >= 140_000 {
                 try session.query(
@@ -51,7 +64,7 @@ package final class LeadershipLock: Sendable {
                     THEN true
                     ELSE pg_catalog.pg_try_advisory_lock(
                         $1::pg_catalog.int4, $2::pg_catalog.int4) END
-                """, [String(Self.leadKey), String(Self.leadNumber)]
+                """, [String(Self.leadKey), leadNumber]
             ).boolean(0, 0)
         }
     }
@@ -61,6 +74,7 @@ package final class LeadershipLock: Sendable {
     package func wait(patience: Duration) async throws(ControlError) -> Bool {
         if try await take() { return true }
         let milliseconds = "\(patience / .milliseconds(1))"
+        let leadNumber = String(leadNumber)
         return try await connection.run { session throws(ControlError) in
             for name in ["lock_timeout", "statement_timeout"] {
                 try session.query(
@@ -69,7 +83,7 @@ package final class LeadershipLock: Sendable {
             do throws(ControlError) {
                 try session.query(
                     "SELECT pg_catalog.pg_advisory_lock($1::pg_catalog.int4, $2::pg_catalog.int4)",
-                    [String(Self.leadKey), String(Self.leadNumber)])
+                    [String(Self.leadKey), leadNumber])
                 return true
             } catch {
                 // Somebody has it for longer than that.
@@ -88,7 +102,8 @@ package final class LeadershipLock: Sendable {
 
     /// Whether this node's session still has it.
     package func isHeld() async throws(ControlError) -> Bool {
-        try await connection.run { session throws(ControlError) in
+        let leadNumber = String(leadNumber)
+        return try await connection.run { session throws(ControlError) in
             try session.query(
                 """
                 SELECT EXISTS (
@@ -96,17 +111,20 @@ package final class LeadershipLock: Sendable {
                     WHERE locktype = 'advisory' AND classid = $1::pg_catalog.int4::pg_catalog.oid
                         AND objid = $2::pg_catalog.oid AND objsubid = 2 AND granted
                         AND pid = pg_catalog.pg_backend_pid())
-                """, [String(Self.leadKey), String(Self.leadNumber)]
+                """, [String(Self.leadKey), leadNumber]
             ).boolean(0, 0)
         }
     }
 
-    /// Ends the sessions that other nodes have for their clients, and waits until there are none.
-    /// Returns how many there were. Throws where one cannot be ended.
-    package func endSessionsOfOthers() async throws -> Int {
+    /// Ends the sessions that nodes have for their clients, and waits until there are none. Returns how
+    /// many there were. Throws where one cannot be ended.
+    ///
+    /// To be called by a node that has none: what is left of its own, from when it led before, may
+    /// have something yet to commit like anybody's.
+    package func endSessions() async throws -> Int {
         var ended: Set<String> = []
+        let claimKey = String(claimKey)
         while true {
-            let own = String(number)
             let left = try await connection.run { session throws(ControlError) in
                 let rows = try session.query(
                     """
@@ -114,8 +132,8 @@ package final class LeadershipLock: Sendable {
                         SELECT DISTINCT pid FROM pg_catalog.pg_locks
                         WHERE locktype = 'advisory'
                             AND classid = $1::pg_catalog.int4::pg_catalog.oid
-                            AND objid <> $2::pg_catalog.oid AND objsubid = 2) others
-                    """, [String(Self.claimKey), own])
+                            AND objsubid = 2) sessions
+                    """, [claimKey])
                 return (0..<rows.rowCount).compactMap { rows.text($0, 0) }
             }
             if left.isEmpty { return ended.count }
@@ -140,13 +158,13 @@ package final class LeadershipLock: Sendable {
         }
         return LinkClaim(
             mark: """
-                pg_catalog.pg_advisory_lock_shared(\(Self.claimKey), \(number))
+                pg_catalog.pg_advisory_lock_shared(\(claimKey), \(number))
                 """,
             isLeading: """
                 CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE \
                 l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.classid \
                 OPERATOR(pg_catalog.=) '\(Self.leadKey)'::pg_catalog.oid AND l.objid \
-                OPERATOR(pg_catalog.=) '\(Self.leadNumber)'::pg_catalog.oid AND l.granted AND \
+                OPERATOR(pg_catalog.=) '\(leadNumber)'::pg_catalog.oid AND l.granted AND \
                 l.pid OPERATOR(pg_catalog.=) \(processID)) THEN 't' ELSE 'f' END
                 """)
     }

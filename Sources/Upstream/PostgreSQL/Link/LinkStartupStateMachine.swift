@@ -190,7 +190,9 @@ struct LinkStartupStateMachine {
         switch name {
         case SettingsProbe.sessionUser: greeting.sessionUser = value
         case SettingsProbe.temporaryObjects: break
-        case LinkClaim.leadsRow: guard value == "t" else { throw Self.notLeading }
+        case LinkClaim.leadsRow:
+            guard value == "t" else { throw Self.notLeading }
+            greeting.isMarked = true
         default: greeting.settings[name] = value
         }
     }

@@ -109,6 +109,8 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
     /// The session is idle and owes no reply, but holds what the next client must not see.
     package func resetAndGiveBack() {
         guard case .lent = state, let inner else { return }
+        // DISCARD ALL gives up the lock by which whoever leads next would find the session.
+        guard !greeting.isMarked else { return discard() }
         state = .resetting
         replies = ByteBuffer()
         inner.setPaused(false)
