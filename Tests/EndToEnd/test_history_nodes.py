@@ -120,7 +120,7 @@ def test_sessions_that_share_links_never_go_back(server, cluster):
     """Little is written: the primary has seldom anything to tell a link that is used again."""
     nodes = cluster("async", chained=False)
     for relay in nodes.relays:
-        relay.down.delay = LEASE / 2
+        relay.down.delay = LEASE / 4
     campaign = NodeCampaign(
         nodes, server.dsn(), f"n{next(prefixes)}_", seed=500, lease=LEASE, visitors=4, readers=0,
         lists=0, pace=0.1,
