@@ -74,7 +74,7 @@ extension ClientSession {
         output.buffer.writeNoticeResponse(
             PostgresError(
                 "01000", "this answer may be out of date: the database cannot be reached",
-                severity: .warning,
+                severity: .notice,
                 detail: "It is from memory. The database has been away for "
                     + "\(away / 1_000_000_000) s."))
     }

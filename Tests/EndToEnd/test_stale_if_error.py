@@ -26,7 +26,7 @@ def test_expired_answers_are_given_while_the_database_is_away(server, own_mynah,
     replies = client.query(SQL)
     assert data_rows(replies) == [[b"7"]]
     [notice] = [error_fields(body) for tag, body in replies if tag == b"N"]
-    assert notice["C"] == "01000" and notice["S"] == "WARNING"
+    assert notice["C"] == "01000" and notice["S"] == "NOTICE"
     replies = client.exchange(PREPARED)
     assert sorted(tags(replies)) == sorted("12NTDCZ") and data_rows(replies) == [[b"7"]]
     # What is not in memory is an error as ever, and a block is no place for what is not certain.

