@@ -172,7 +172,8 @@ def test_a_cancel_hits_nobody_but_the_session_whose_key_it_has(mynah, session):
         thread.start()
     try:
         end = time.monotonic() + 4
-        while time.monotonic() < end:
+        # Longer where the machine is so busy that few come in time.
+        while time.monotonic() < end or cancelled <= 5 and time.monotonic() < end + 20:
             cancelled += wire.sqlstate(victim.query("SELECT pg_sleep(0.002)")) == "57014"
     finally:
         stop.set()
