@@ -3,6 +3,7 @@ import Foundation
 import NIOSSL
 import ProxyConfiguration
 import Replication
+import Snapshots
 import Upstream
 
 extension ReplicationSettings {
@@ -59,7 +60,7 @@ extension ReplicationSettings {
         } else {
             return nil
         }
-        guard let bytes = bytes(of: text.trimmingCharacters(in: .whitespacesAndNewlines)) else {
+        guard let bytes = SnapshotKey.bytes(of: text) else {
             throw StartError(key: name, problem: "holds no key", allowed: "allowed: \(keyNotation)")
         }
         return SymmetricKey(data: bytes)
@@ -67,21 +68,6 @@ extension ReplicationSettings {
 
     private static let keyNotation =
         "32 random bytes in hexadecimal or Base64, as `openssl rand -hex 32` makes them"
-
-    private static func bytes(of text: String) -> [UInt8]? {
-        if text.utf8.count == 64 {
-            var bytes: [UInt8] = []
-            var rest = Substring(text)
-            while !rest.isEmpty {
-                guard let byte = UInt8(rest.prefix(2), radix: 16) else { return nil }
-                bytes.append(byte)
-                rest = rest.dropFirst(2)
-            }
-            return bytes
-        }
-        guard let data = Data(base64Encoded: text), data.count == 32 else { return nil }
-        return Array(data)
-    }
 
     // MARK: Certificates
 

@@ -14,7 +14,8 @@ import Upstream
 /// Confined to its event loop. The parts that decide are values and pure machines
 /// (`TransactionTracker`, `SessionSettings`, `ReplyLedger`); this class holds them together and
 /// does what they say. It is split by direction: `+SimpleQuery`, `+ExtendedQuery`, `+Forwarding` and `+Sending`
-/// for what the client sends, `+Replies` for what the upstream answers.
+/// for what the client sends, `+Replies` for what the upstream answers. Its state has to be in one
+/// file, which is why this one is long.
 final class ClientSession {
     /// Why no further message of the client is looked at just now.
     enum Wait {

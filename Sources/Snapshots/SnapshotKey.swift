@@ -10,11 +10,17 @@ package struct SnapshotKey: Sendable, CustomStringConvertible, CustomReflectable
     /// Reads 64 hexadecimal digits or base64; white space around it does not count. Throws
     /// `unusableKey` for anything but 32 bytes.
     package init(_ text: String) throws(SnapshotError) {
-        let text = text.trimmingCharacters(in: .whitespacesAndNewlines)
-        guard let bytes = Self.hexadecimal(text) ?? Data(base64Encoded: text),
-            bytes.count == Self.length
-        else { throw .unusableKey }
+        guard let bytes = Self.bytes(of: text) else { throw .unusableKey }
         value = SymmetricKey(data: bytes)
+    }
+
+    /// The 32 bytes of a key's text, as all keys of the configuration are written: 64 hexadecimal
+    /// digits or base64, white space around it not counted; nil where it is none.
+    package static func bytes(of text: String) -> Data? {
+        let text = text.trimmingCharacters(in: .whitespacesAndNewlines)
+        guard let bytes = hexadecimal(text) ?? Data(base64Encoded: text), bytes.count == length
+        else { return nil }
+        return bytes
     }
 
     private static func hexadecimal(_ text: String) -> Data? {
