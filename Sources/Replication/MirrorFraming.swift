@@ -79,6 +79,31 @@ struct MirrorFraming {
         return frame
     }
 
+    /// The other side has answered this one's greeting: from here on frames are sealed, where there is a
+    /// key, and may be longer. Throws what this side's operator should read where the two do not fit.
+    mutating func answered(
+        _ payload: inout ByteBuffer, to nonce: [UInt8], key: SymmetricKey?
+    ) throws(MirrorProtocolError) {
+        guard let theirs = MirrorGreeting(from: &payload), payload.readableBytes == 0 else {
+            throw MirrorProtocolError(description: "it does not speak the mirror protocol")
+        }
+        guard theirs.version == Self.version else {
+            throw MirrorProtocolError(
+                description: "it speaks version \(theirs.version) of the mirror protocol, and this "
+                    + "node \(Self.version): all nodes need the same Mynah")
+        }
+        guard theirs.hasKey == (key != nil) else {
+            throw MirrorProtocolError(
+                description: theirs.hasKey
+                    ? "it asks for a key: set replication.key_file or replication.key_env"
+                    : "it has no key: its replication.key_file or replication.key_env is not set")
+        }
+        if let key {
+            seal(with: key, followerNonce: nonce, primaryNonce: theirs.nonce, isFollower: true)
+        }
+        trust()
+    }
+
     /// Seals and opens everything from now on.
     mutating func seal(
         with key: SymmetricKey, followerNonce: [UInt8], primaryNonce: [UInt8], isFollower: Bool

@@ -83,7 +83,7 @@ final class PrimaryHandler: ChannelInboundHandler {
         do {
             while state != .closed, var payload = try framing.next() {
                 switch state {
-                case .awaitingGreeting: greeted(&payload, context)
+                case .awaitingGreeting: try greeted(&payload, context)
                 case .awaitingWelcome: try welcomed(&payload, context)
                 case .following: try received(&payload, context)
                 case .closed: return
@@ -110,30 +110,10 @@ final class PrimaryHandler: ChannelInboundHandler {
 
     // MARK: Introduction
 
-    private func greeted(_ payload: inout ByteBuffer, _ context: ChannelHandlerContext) {
-        guard let theirs = MirrorGreeting(from: &payload), payload.readableBytes == 0 else {
-            end("it does not speak the mirror protocol", context)
-            return
-        }
-        guard theirs.version == MirrorFraming.version else {
-            end(
-                "it speaks version \(theirs.version) of the mirror protocol, and this node "
-                    + "\(MirrorFraming.version): all nodes need the same Mynah", context)
-            return
-        }
-        guard theirs.hasKey == (settings.key != nil) else {
-            end(
-                theirs.hasKey
-                    ? "it asks for a key: set replication.key_file or replication.key_env"
-                    : "it has no key: its replication.key_file or replication.key_env is not set",
-                context)
-            return
-        }
-        if let key = settings.key {
-            framing.seal(
-                with: key, followerNonce: nonce, primaryNonce: theirs.nonce, isFollower: true)
-        }
-        framing.trust()
+    private func greeted(
+        _ payload: inout ByteBuffer, _ context: ChannelHandlerContext
+    ) throws(MirrorProtocolError) {
+        try framing.answered(&payload, to: nonce, key: settings.key)
         state = .awaitingWelcome
         send(
             .follow(

@@ -99,20 +99,8 @@ private final class PromotionHandler: ChannelInboundHandler {
     ) throws(MirrorProtocolError) {
         var payload = payload
         guard isGreeted else {
-            guard let theirs = MirrorGreeting(from: &payload) else {
-                throw MirrorProtocolError(description: "it does not speak the mirror protocol")
-            }
-            guard theirs.version == MirrorFraming.version, theirs.hasKey == (settings.key != nil)
-            else {
-                throw MirrorProtocolError(
-                    description: "it is of another version, or only one of the two has a key")
-            }
+            try framing.answered(&payload, to: nonce, key: settings.key)
             isGreeted = true
-            if let key = settings.key {
-                framing.seal(
-                    with: key, followerNonce: nonce, primaryNonce: theirs.nonce, isFollower: true)
-            }
-            framing.trust()
             var request = ByteBuffer()
             MirrorMessage.promote.write(to: &request)
             context.writeAndFlush(wrapOutboundOut(framing.frame(request)), promise: nil)
