@@ -33,7 +33,9 @@ def replica_of(node):
 
     def make(script, **options) -> Node:
         made.append(FakePrimary(script))
-        return node(made[-1].port, **options).spawn()
+        replica = node(made[-1].port, **options).spawn()
+        wait_until(lambda: replica.http_status("/healthz"), "it runs")
+        return replica
 
     yield make
     for primary in made:

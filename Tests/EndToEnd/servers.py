@@ -399,9 +399,9 @@ class Metrics:
 class Delta:
     """What counters have gained between two scrapes."""
 
-    def __init__(self, before: Metrics):
+    def __init__(self, before: Metrics, after: Metrics | None = None):
         self.before = before
-        self.after: Metrics | None = None
+        self.after = after
 
     def of(self, name: str, **labels: str) -> int:
         return int(self.after.total(name, **labels) - self.before.total(name, **labels))
