@@ -175,6 +175,7 @@ let package = Package(
                 "Upstream", "PostgresWire", "SQLAnalysis", "ResultCache", "Telemetry", "CSQLite",
                 "CLibPQ", "TestSupport",
                 nioCore, nioPosix, nioSSL, logging,
+                .product(name: "NIOEmbedded", package: "swift-nio"),
             ]),
         .testTarget(
             name: "SessionTests",

@@ -1,5 +1,6 @@
 import NIOCore
 import ResultCache
+import Synchronization
 import Testing
 
 @testable import Replication
@@ -96,6 +97,33 @@ struct MirrorLeaseTests {
         #expect(!isGranted)
         try joined.catchUp()
         #expect(joined.answers == 0)
+    }
+
+    @Test("Who waits for followers of one epoch is not kept waiting by those of the next")
+    func waitingBeyondAnEpoch() throws {
+        let source = MirroredNode(isSynchronous: true, epoch: 5)
+        let former = MirroredNode(isSynchronous: true)
+        let joined = try JoinedMirror(source, former)
+        try joined.catchUp()
+        source.log.followers.grant(1, acknowledged: 0, now: 0)
+        for relation in ["r", "s", "t"] { _ = source.open(relation) }
+        let awaited = source.log.position.index
+        let isReleased = Atomic(false)
+        source.log.followers.whenKnown(awaited, now: 0) {
+            isReleased.store(true, ordering: .relaxed)
+        }
+        // It follows another, whose log is short, and leads again at once.
+        let nowhere = MirrorLog.Position(epoch: 0, index: 0)
+        source.log.follow(from: nowhere, open: [:])
+        source.log.follow(from: MirrorLog.Position(epoch: 6, index: 1), open: [:])
+        source.takeOver(isWarm: false, leasesEnd: 2_000, epoch: 7)
+        source.right.lead(until: .max)
+        // A follower has come before the former one's lease has run out.
+        source.log.followers.grant(
+            2, acknowledged: source.log.position.index, now: 1_500)
+        source.log.followers.expire(now: 2_100)
+        let wasReleased = isReleased.load(ordering: .relaxed)
+        #expect(wasReleased)
     }
 
     @Test("What a mirror of a mirror knows is as old as what that one knows")

@@ -47,6 +47,9 @@ package final class MirrorLog: Sendable {
         var index: UInt64 = 0
         /// Of the last record of a write.
         var lastWrite: UInt64 = 0
+        /// Of the last record before it followed another: sessions may still wait until followers
+        /// know of it.
+        var formerIndex: UInt64 = 0
         /// The last of them has the number `index`.
         var records: Deque<Record> = []
         var bytes = 0
@@ -171,6 +174,7 @@ extension MirrorLog {
     package func follow(from position: Position, open: [UInt64: CellSet]) {
         let wake = state.withLock { state in
             state.isFollowing = true
+            state.formerIndex = max(state.formerIndex, state.index)
             state.epoch = position.epoch
             state.index = position.index
             state.lastWrite = position.index
@@ -198,7 +202,8 @@ extension MirrorLog {
         for waker in wake { waker() }
     }
 
-    /// This node follows no other any more: what its sessions do is the log, under a new epoch.
+    /// This node follows no other any more: what its sessions do is the log, under a new epoch, whose
+    /// numbers begin behind all that this node has given before: who begins to follow knows of those.
     /// Returns how many windows were open: what they cover must have been dropped.
     @discardableResult
     package func lead(epoch: UInt64) -> Int {
@@ -206,6 +211,7 @@ extension MirrorLog {
             let count = state.open.count
             state.isFollowing = false
             state.epoch = epoch
+            state.index = max(state.index, state.formerIndex)
             state.open = [:]
             return (count, cut(&state))
         }

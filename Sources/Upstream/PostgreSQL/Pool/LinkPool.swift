@@ -20,7 +20,8 @@ final class LinkPool: Sendable {
         @Sendable (SessionStartup, any EventLoop, any UpstreamLinkDelegate) -> any UpstreamLink
 
     let key: Key
-    private struct State {
+
+    struct State {
         var links: LinkPoolState<PooledLink, PoolMember>
         var settings: PoolSettings
         /// Startup parameters by number.
@@ -29,6 +30,8 @@ final class LinkPool: Sendable {
         /// What servers have said at login, by number; the last ones.
         var greetings: [(number: UInt64, greeting: UpstreamGreeting)] = []
         var lastGreeting: UInt64 = 0
+        /// Counted by `links`, and to be counted as something else when they are ready, or fail.
+        var connecting: [ObjectIdentifier: PooledLink] = [:]
         /// By the process id on the server.
         var connected: [Int32: PooledLink] = [:]
         var clients = 0
@@ -43,13 +46,13 @@ final class LinkPool: Sendable {
         var keepsFrom: UInt64 = 0
     }
 
-    private let state: Mutex<State>
+    let state: Mutex<State>
     private let makeLink: MakeLink
-    private let metrics: ProxyMetrics?
+    let metrics: ProxyMetrics?
     /// The catalog's version now.
     private let generation: @Sendable () -> UInt64
     /// Monotonic nanoseconds.
-    private let now: @Sendable () -> UInt64
+    let now: @Sendable () -> UInt64
 
     init(
         key: Key, settings: PoolSettings, metrics: ProxyMetrics?,
@@ -121,15 +124,19 @@ final class LinkPool: Sendable {
 
     /// An idle connection on the member's loop; nil where it has to wait for one.
     func borrow(for member: PoolMember) -> PooledLink? {
-        let answer = state.withLock { $0.links.request(member, now: now()) }
+        let (answer, begun) = state.withLock { state in
+            let answer = state.links.request(member, now: now())
+            guard case .connect = answer else { return (answer, PooledLink?.none) }
+            return (answer, connection(for: member, in: &state))
+        }
         switch answer {
         case .lend(let link): return link
         case .connect(let closing):
             if let closing { Self.close(closing) }
-            connect(login: member.login, on: member.eventLoop, loop: member.loop)
         case .wait:
             metrics?.poolWaits.increment()
         }
+        begin(begun)
         return nil
     }
 
@@ -137,18 +144,36 @@ final class LinkPool: Sendable {
         _ = state.withLock { $0.links.withdraw(member) }
     }
 
-    private static func close(_ link: PooledLink) {
+    static func close(_ link: PooledLink) {
         link.eventLoop.execute { link.close() }
     }
 
-    private func connect(login: Int, on eventLoop: any EventLoop, loop: Int) {
-        let (startup, statements) = state.withLock {
-            ($0.logins[login], $0.settings.maximumStatements)
-        }
+    // MARK: Connecting
+
+    /// A new connection, which `links` has counted as connecting: to be begun outside of the mutex.
+    func connection(
+        login: Int, loop: Int, eventLoop: any EventLoop, in state: inout State
+    ) -> PooledLink {
         let link = PooledLink(
             pool: self, loop: loop, login: login, eventLoop: eventLoop, generation: generation(),
-            statementCapacity: statements, now: now())
-        let make = makeLink
+            statementCapacity: state.settings.maximumStatements, now: now())
+        state.connecting[ObjectIdentifier(link)] = link
+        return link
+    }
+
+    private func connection(for member: PoolMember, in state: inout State) -> PooledLink {
+        connection(login: member.login, loop: member.loop, eventLoop: member.eventLoop, in: &state)
+    }
+
+    /// For who waits without a connection being made for it, where there is room for one.
+    func nextConnection(in state: inout State) -> PooledLink? {
+        state.links.demandToConnect().map { connection(for: $0, in: &state) }
+    }
+
+    func begin(_ link: PooledLink?) {
+        guard let link else { return }
+        let startup = state.withLock { $0.logins[link.login] }
+        let (make, eventLoop) = (makeLink, link.eventLoop)
         if eventLoop.inEventLoop {
             link.start { make(startup, eventLoop, $0) }
         } else {
@@ -161,21 +186,20 @@ final class LinkPool: Sendable {
     func connected(_ link: PooledLink, numbered note: (UInt64) -> Void) {
         let greeting = link.greeting
         metrics?.upstreamConnections.increment()
-        let (number, answer, isClosed) = state.withLock { state in
+        let (number, answer, begun, isClosed) = state.withLock { state in
+            guard state.connecting.removeValue(forKey: ObjectIdentifier(link)) != nil else {
+                // Given up meanwhile.
+                return (UInt64(0), Return.close(link), [PooledLink](), false)
+            }
             if let key = greeting.backendKey { state.connected[key.processID] = link }
-            return (
-                Self.number(of: greeting, in: &state),
-                // One that leads to where links led before is for nobody.
-                state.links.connected(
-                    link, isWorn: link.bornAt < state.keepsFrom, now: now()), state.isClosed
-            )
+            let number = Self.number(of: greeting, in: &state)
+            let answer = state.links.connected(link, now: now())
+            return (number, answer, following(answer, in: &state), state.isClosed)
         }
         note(number)
         perform(answer)
         if isClosed { closeIdle() }
-        if let next = state.withLock({ $0.links.demandToConnect() }) {
-            connect(login: next.login, on: next.eventLoop, loop: next.loop)
-        }
+        for link in begun { begin(link) }
     }
 
     /// A connection that was ready is closed, by whomever.
@@ -201,61 +225,68 @@ final class LinkPool: Sendable {
     func connectFailed(_ link: PooledLink, _ error: PostgresError) {
         metrics?.upstreamConnectFailures.increment()
         let isFull = error.sqlState == .tooManyConnections
-        let (told, next) = state.withLock { state -> (PoolMember?, PoolMember?) in
-            if link.bornAt < state.keepsFrom {
-                // It would have led to where links led before.
-                state.links.connectAbandoned()
-                return (nil, state.links.demandToConnect())
+        let (told, begun) = state.withLock { state -> (PoolMember?, PooledLink?) in
+            guard state.connecting.removeValue(forKey: ObjectIdentifier(link)) != nil else {
+                return (nil, nil)
             }
             return (
                 state.links.connectFailed(login: link.login, isServerFull: isFull),
                 // A full server is not asked again at once: `maintain` does.
-                isFull ? nil : state.links.demandToConnect()
+                isFull ? nil : nextConnection(in: &state)
             )
         }
         if let told { told.eventLoop.execute { told.failed(error) } }
-        if let next { connect(login: next.login, on: next.eventLoop, loop: next.loop) }
+        begin(begun)
     }
 
     func returned(_ link: PooledLink) {
         let now = self.now()
-        let (answer, next) = state.withLock { state in
+        let (answer, begun) = state.withLock { state in
             let lifetime = state.settings.maximumLifetime
             let isOld = lifetime.map { now >= link.bornAt &+ $0 } ?? false
             let answer = state.links.returned(
                 link, isWorn: isOld || state.isClosed || now < state.leavesUntil
                     || link.bornAt < state.keepsFrom, now: now)
-            return (answer, state.links.demandToConnect())
+            return (answer, following(answer, in: &state))
         }
         perform(answer)
-        if let next { connect(login: next.login, on: next.eventLoop, loop: next.loop) }
+        for link in begun { begin(link) }
     }
 
     /// A connection is gone. `wasIdle`: nobody had it.
     func lost(_ link: PooledLink, wasIdle: Bool) {
-        let next = state.withLock { state -> PoolMember? in
+        let begun = state.withLock { state in
             if wasIdle {
                 // Unless it was taken out to be closed.
                 _ = state.links.lostIdle(link)
             } else {
                 state.links.lost()
             }
-            return state.links.demandToConnect()
+            return nextConnection(in: &state)
         }
-        if let next { connect(login: next.login, on: next.eventLoop, loop: next.loop) }
+        begin(begun)
     }
 
-    private func perform(_ answer: LinkPoolState<PooledLink, PoolMember>.Return) {
+    private typealias Return = LinkPoolState<PooledLink, PoolMember>.Return
+
+    /// The connections to begin after a link has come back.
+    private func following(_ answer: Return, in state: inout State) -> [PooledLink] {
+        var begun: [PooledLink] = []
+        if case .replace(_, let member) = answer {
+            begun.append(connection(for: member, in: &state))
+        }
+        if let next = nextConnection(in: &state) { begun.append(next) }
+        return begun
+    }
+
+    private func perform(_ answer: Return) {
         switch answer {
         case .keepIdle: break
         case .lend(let link, let member):
             link.promise()
             // Never from within the call of the one who gives it back.
             link.eventLoop.execute { member.answered(link) }
-        case .close(let link): link.close()
-        case .replace(let link, let member):
-            link.close()
-            connect(login: member.login, on: member.eventLoop, loop: member.loop)
+        case .close(let link), .replace(let link, _): link.close()
         }
     }
 
@@ -274,122 +305,4 @@ final class LinkPool: Sendable {
 
     var usesSequenceState: Bool { state.withLock { $0.usesSequenceState } }
     func noteSequenceStateUsed() { state.withLock { $0.usesSequenceState = true } }
-
-    // MARK: Time
-
-    func noteTimeout() {
-        metrics?.poolTimeouts.increment()
-        state.withLock { $0.timeouts += 1 }
-    }
-
-    var timeoutError: PostgresError {
-        let (seconds, size) = state.withLock {
-            (Double($0.settings.checkoutTimeout) / 1e9, $0.settings.size)
-        }
-        return PostgresError(
-            .tooManyConnections,
-            "no connection to the database server became free within \(seconds) s",
-            severity: .fatal,
-            detail: "All \(size) connections of user \"\(key.user)\" to database "
-                + "\"\(key.database)\" are in use.",
-            hint:
-                "The limits are pool.checkout_timeout and pool.size of the proxy. Connections are "
-                + "held by open transactions and by sessions that are pinned "
-                + "(mynah_pool_pinned_sessions tells why).")
-    }
-
-    /// Closes what is too old or too idle, and begins what is to be kept ready.
-    func maintain() {
-        let (gone, wanted) = state.withLock { state in
-            let gone = state.links.expire(
-                now: now(), lifetime: state.settings.maximumLifetime,
-                idleTimeout: state.settings.idleTimeout, keeping: state.settings.minimumIdle)
-            guard !state.isClosed, state.clients > 0, !state.logins.isEmpty else {
-                return (gone, [(loop: Int, eventLoop: any EventLoop)]())
-            }
-            let count = state.links.refill(to: state.settings.minimumIdle)
-            let loops = state.eventLoops
-            return (gone, (0..<count).map { ($0 % loops.count, loops[$0 % loops.count]) })
-        }
-        for link in gone { Self.close(link) }
-        if let next = state.withLock({ $0.links.demandToConnect() }) {
-            connect(login: next.login, on: next.eventLoop, loop: next.loop)
-        }
-        for (loop, eventLoop) in wanted { connect(login: 0, on: eventLoop, loop: loop) }
-    }
-
-    func update(_ settings: PoolSettings) {
-        state.withLock { state in
-            state.settings = settings
-            state.links.size = state.isPaused ? 0 : settings.size
-        }
-    }
-
-    /// Whether it can be forgotten: no client, no connection.
-    var isUnused: Bool {
-        state.withLock { $0.clients == 0 && $0.links.isUnused }
-    }
-
-    var figures: PoolFigures {
-        state.withLock { state in
-            PoolFigures(
-                user: key.user, database: key.database, size: state.settings.size,
-                clients: state.clients, busy: state.links.busy, idle: state.links.idle.count,
-                connecting: state.links.connecting, waiting: state.links.waiting.count)
-        }
-    }
-
-    /// The server waits for five seconds for others to leave a database (`CountOtherDBBackends`).
-    private static let leaveTime: UInt64 = 5_000_000_000
-
-    func leave() {
-        state.withLock { $0.leavesUntil = now() + Self.leaveTime }
-        closeIdle()
-    }
-
-    /// Nobody gets a connection until `resume`: whoever wants one waits. What is given back goes.
-    func pause() {
-        state.withLock { state in
-            state.isPaused = true
-            state.links.size = 0
-        }
-        closeIdle()
-    }
-
-    func resume() {
-        let isNews = state.withLock { state in
-            defer { state.isPaused = false }
-            state.links.size = state.settings.size
-            return state.isPaused
-        }
-        guard isNews else { return }
-        while let next = state.withLock({ $0.links.demandToConnect() }) {
-            connect(login: next.login, on: next.eventLoop, loop: next.loop)
-        }
-    }
-
-    /// What there is now goes: at once, or when it is given back.
-    func replaceLinks() {
-        state.withLock { $0.keepsFrom = now() }
-        closeIdle()
-    }
-
-    /// Ends what there is now, whoever has it, and returns when that is done.
-    func endLinks(_ error: PostgresError) async {
-        replaceLinks()
-        for link in state.withLock({ Array($0.connected.values) }) {
-            try? await link.eventLoop.submit { link.upstreamClosed(error, mayStillRun: true) }.get()
-        }
-    }
-
-    /// Nothing idle is kept from now on.
-    func close() {
-        state.withLock { $0.isClosed = true }
-        closeIdle()
-    }
-
-    private func closeIdle() {
-        let idle = state.withLock { $0.links.takeIdle() }
-        for link in idle { Self.close(link) }
-    }
 }

@@ -104,15 +104,15 @@ struct LinkPoolState<Link: PoolableLink, Demand: PoolDemand> {
     // MARK: Connections
 
     /// A connection is ready for use.
-    mutating func connected(_ link: Link, isWorn: Bool = false, now: UInt64) -> Return {
+    mutating func connected(_ link: Link, now: UInt64) -> Return {
         connecting -= 1
         busy += 1
-        return returned(link, isWorn: isWorn, now: now)
+        return returned(link, now: now)
     }
 
-    /// A connection could not be made, and was not to be made any more: whoever waits waits on.
-    mutating func connectAbandoned() {
-        connecting -= 1
+    /// What is being made is for nobody any more: whoever waits waits on.
+    mutating func abandonConnecting() {
+        connecting = 0
     }
 
     /// A connection could not be made. Returns who is to be told, if it is not to wait on: where the

@@ -74,6 +74,8 @@ package final class PooledLink: UpstreamLinkDelegate, PoolableLink, @unchecked S
     package var link: (any UpstreamLink)? { inner }
 
     func start(_ makeLink: (any UpstreamLinkDelegate) -> any UpstreamLink) {
+        // It may have been given up already.
+        guard case .connecting = state else { return }
         inner = makeLink(self)
     }
 
