@@ -149,6 +149,25 @@ def test_a_killed_process_mid_query_gives_an_error_and_the_crash_recovery_is_sur
     victim.close()
 
 
+def test_what_a_crash_has_emptied_is_not_answered_from_memory(server, proxy):
+    """The server goes on under the same postmaster; unlogged tables are empty afterwards."""
+    with RawSession.connect(proxy.port) as client:
+        client.run("CREATE UNLOGGED TABLE volatile (v int); INSERT INTO volatile VALUES (7)")
+        warm(proxy, lambda: client.value("SELECT count(*) FROM volatile"))
+    direct = psycopg2.connect(server.dsn("flights"))
+    os.kill(direct.get_backend_pid(), signal.SIGKILL)
+    wait_until(lambda: attempt(proxy) is None, "it works again", 30)
+    assert server.run("SELECT count(*) FROM volatile", database="flights") == [(0,)]
+
+    def counted() -> bytes:
+        with RawSession.connect(proxy.port) as client:
+            return client.value("SELECT count(*) FROM volatile")
+
+    wait_until(lambda: counted() == b"0", "the rows that are gone are gone", 5)
+    with RawSession.connect(proxy.port) as client:
+        client.run("DROP TABLE volatile")
+
+
 def test_a_read_after_a_death_during_commit_sees_what_became_of_it(server, proxy):
     """The session is terminated while its COMMIT runs a slow deferred trigger, then read again."""
     with RawSession.connect(proxy.port) as setup:

@@ -55,22 +55,23 @@ package final class PostgreSQLUpstream: Upstream {
                 target_session_attrs=read-write (or primary) they are not.
                 """)
         }
-        let forget: @Sendable (String) -> Void = { database in
-            // Another server, or the same one after a crash: nothing is known of its contents.
+        let forget: @Sendable (String, ContentsDoubt) -> Void = { database, doubt in
             let all = CellSet([
                 cells.cell(.schema(database: database)), cells.cell(.catalog(database: database)),
             ])
-            logger.notice(
-                "the database server was restarted or replaced: its answers are forgotten",
-                metadata: ["database": "\(database)"])
+            logger.log(
+                level: doubt == .serverChanged ? .notice : .info,
+                "the answers of a database are forgotten",
+                metadata: ["database": "\(database)", "reason": "\(doubt.rawValue)"])
             cells.open(all)?.close(.committed)
         }
         let links = try PostgreSQLLinkFactory(
-            settings: settings, credentials: credentials, onServerChanged: forget)
+            settings: settings, credentials: credentials,
+            onServerChanged: { forget($0, .serverChanged) })
         self.links = links
         postgreSQLAnalyzer = PostgreSQLAnalyzer(
             conninfo: hasServer ? conninfo : nil, cells: cells, logger: logger,
-            onServerChanged: forget)
+            onDoubt: forget)
         linkPools = LinkPools(
             settings: pool, user: settings.user, database: settings.database, metrics: metrics,
             // Both only grow.

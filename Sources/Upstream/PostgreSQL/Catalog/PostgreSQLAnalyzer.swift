@@ -29,16 +29,14 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
     ///   - conninfo: how to reach the server: a connection string or URI; nil: there is none, and
     ///     what needs a catalog is assumed to do the worst.
     ///   - cells: the cache's cells; the analyzer reads the `catalog` cells.
-    ///   - onServerChanged: called with a database's name when its server was restarted, failed
-    ///     over or replaced: whatever is cached of it must go. On any thread.
+    ///   - onDoubt: called with a database's name when whatever is cached of it must go. On any thread.
     package init(
         conninfo: String?, cells: CellTable, logger: Logger? = nil,
-        onServerChanged: @escaping @Sendable (_ database: String) -> Void = { _ in }
+        onDoubt: @escaping @Sendable (_ database: String, ContentsDoubt) -> Void = { _, _ in }
     ) {
         self.cells = cells
         self.logger = logger
-        controls = ControlConnections(
-            conninfo: conninfo ?? "", onServerChanged: onServerChanged)
+        controls = ControlConnections(conninfo: conninfo ?? "", onDoubt: onDoubt)
         hasServer = conninfo != nil
     }
 

@@ -2,6 +2,13 @@ import CLibPQ
 import Foundation
 import Synchronization
 
+/// Why nothing is known any more of what a database holds.
+package enum ContentsDoubt: String, Sendable {
+    case serverChanged = "the server was restarted, has crashed, or was replaced"
+    /// Harmless: a statement such as DROP DATABASE has asked for it.
+    case unwatched = "a statement needs the database to itself, so nobody watches over it"
+}
+
 /// The control connections of one server, one per database, made when first needed.
 final class ControlConnections: Sendable {
     /// Databases beyond this many get no control connection, so nothing of theirs is cached.
@@ -15,12 +22,15 @@ final class ControlConnections: Sendable {
 
     private let conninfo: String
     private let namesUser: Bool
-    private let onServerChanged: @Sendable (String) -> Void
+    private let onDoubt: @Sendable (_ database: String, ContentsDoubt) -> Void
     private let state = Mutex(State())
 
-    init(conninfo: String, onServerChanged: @escaping @Sendable (String) -> Void) {
+    init(
+        conninfo: String,
+        onDoubt: @escaping @Sendable (_ database: String, ContentsDoubt) -> Void
+    ) {
         self.conninfo = conninfo
-        self.onServerChanged = onServerChanged
+        self.onDoubt = onDoubt
         namesUser = Self.namesUser(conninfo)
     }
 
@@ -39,11 +49,11 @@ final class ControlConnections: Sendable {
             guard !state.isClosed, state.connections.count < Self.maximumDatabases else {
                 return nil
             }
-            let changed = onServerChanged
+            let onDoubt = onDoubt
             let connection = ControlConnection(
                 conninfo: conninfo, database: database,
                 user: namesUser ? nil : state.users[database],
-                onServerChanged: { changed(database) })
+                onServerChanged: { onDoubt(database, .serverChanged) })
             state.connections[database] = connection
             return connection
         }
@@ -56,7 +66,7 @@ final class ControlConnections: Sendable {
         guard let connection = state.withLock({ $0.connections.removeValue(forKey: database) })
         else { return }
         connection.close()
-        onServerChanged(database)
+        onDoubt(database, .unwatched)
     }
 
     func close() {

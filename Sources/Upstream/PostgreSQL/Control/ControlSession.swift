@@ -7,11 +7,14 @@ import PostgresWire
 /// Runs nothing but constant texts (or the configuration's own) with parameters, with an empty search_path: no name that a
 /// client chose becomes part of a statement.
 final class ControlSession {
-    /// What tells one life of a server from another.
+    /// What tells one life of a server, and of what it holds in memory alone, from another.
     struct ServerIdentity: Hashable, Sendable {
         var startTime: String
         var systemIdentifier: String
         var timeline: String
+        /// A crash of one of its processes resets statistics: unlogged tables are empty afterwards, and
+        /// commits that were not on disk yet are gone. Somebody may have done it by hand, too.
+        var statisticsReset: String
     }
 
     private let parameters: ConnectionParameters
@@ -122,7 +125,7 @@ final class ControlSession {
         let answer = try run(Self.identityQuery, [], on: connection)
         let seen = ServerIdentity(
             startTime: try answer.string(0, 0), systemIdentifier: try answer.string(0, 1),
-            timeline: try answer.string(0, 2))
+            timeline: try answer.string(0, 2), statisticsReset: try answer.string(0, 3))
         let last = identity
         identity = seen
         if let last, last != seen { serverChanged() }
@@ -130,7 +133,8 @@ final class ControlSession {
 
     private static let identityQuery = """
         SELECT pg_catalog.pg_postmaster_start_time()::pg_catalog.text,
-            s.system_identifier::pg_catalog.text, c.timeline_id::pg_catalog.text
+            s.system_identifier::pg_catalog.text, c.timeline_id::pg_catalog.text,
+            coalesce(pg_catalog.pg_stat_get_bgwriter_stat_reset_time()::pg_catalog.text, '')
         FROM pg_catalog.pg_control_system() AS s, pg_catalog.pg_control_checkpoint() AS c
         """
 
