@@ -134,7 +134,11 @@ extension ClientSession {
         guard status != .failed else { return }
         mirroring.needsMark = false
         guard pooledLink != nil, let query = services.upstream.mark?.markQuery else { return }
-        sendAbsorbed(query)
+        let marking = sendAbsorbed(query)
+        // Whoever leads next would not find it.
+        marking.indispensable = PostgresError(
+            "08006", "the connection to the database has lost its mark as this node's",
+            severity: .fatal, hint: "Connect again.")
         flushUpstream()
     }
 

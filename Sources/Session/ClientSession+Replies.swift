@@ -296,11 +296,7 @@ extension ClientSession: UpstreamLinkDelegate {
         for held in ledger.takeHeldOver() { settle(held, status) }
         settle(segment, status)
         if segment === pendingReplay { try replaySettled(segment) }
-        if segment.beginsLazily, segment.hasFailed {
-            // What the client takes for a block is none.
-            throw PostgresError(
-                "08007", "the transaction could not be started", severity: .fatal)
-        }
+        if segment.hasFailed, let error = segment.indispensable { throw error }
     }
 
     /// After these the server has none of the statements that it had before.

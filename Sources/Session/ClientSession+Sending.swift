@@ -122,7 +122,11 @@ extension ClientSession {
     func attachLink(before statements: [StatementProfile]) throws(PostgresError) {
         try connectLink()
         if let block = transaction.lazyBlock {
-            sendAbsorbed(block.begin, beginsLazily: true)
+            let begin = sendAbsorbed(block.begin)
+            begin.beginsLazily = true
+            // What the client takes for a block would be none.
+            begin.indispensable = PostgresError(
+                "08007", "the transaction could not be started", severity: .fatal)
             transaction.materialised()
         }
         if let statement = statements.first, transaction.mustBeSeen(before: statement) {
@@ -145,13 +149,10 @@ extension ClientSession {
 
     /// Sends a Query of the proxy's own, whose reply is swallowed.
     @discardableResult
-    func sendAbsorbed(
-        _ query: String, probe: ProbedSettings? = nil, beginsLazily: Bool = false
-    ) -> ForwardedSegment {
+    func sendAbsorbed(_ query: String, probe: ProbedSettings? = nil) -> ForwardedSegment {
         let segment = ForwardedSegment(
             isAbsorbed: true, startedIdle: false, startedAt: MonotonicClock.now)
         segment.probe = probe
-        segment.beginsLazily = beginsLazily
         ledger.owe(.query(segment, nil))
         var message = ByteBuffer()
         message.writeQuery(query)

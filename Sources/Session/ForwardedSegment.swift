@@ -11,6 +11,9 @@ final class ForwardedSegment {
     let isAbsorbed: Bool
     /// The BEGIN that the client was told of before the server was.
     var beginsLazily = false
+    /// What ends the session where it fails: without it the client's statements would not be what
+    /// they are taken for.
+    var indispensable: PostgresError?
     /// The statements executed, in order; nil for one that could not be profiled.
     private(set) var steps: [StatementProfile] = []
     /// How many of them have completed.

@@ -1,14 +1,17 @@
 """When the node that leads goes, another one takes over."""
 
 import concurrent.futures
+import contextlib
 import signal
 import subprocess
 import threading
 import time
 
 import psycopg
+import psycopg2
 import pytest
 
+import wire
 from nodes import Peers
 from servers import MYNAH_BINARY, wait_until
 from wire import query
@@ -225,6 +228,34 @@ def test_every_connection_for_clients_can_be_found(peers, postgres, session, mod
         other = session(nodes.primary)
         assert is_marked(other), what
         other.close()
+
+
+def test_a_connection_that_cannot_be_marked_again_is_not_used(peers, postgres, session):
+    nodes = peers(count=2)
+    client = session(nodes.primary)
+    client.run("SET lock_timeout = '200ms'")
+    [(key, number)] = postgres.run(
+        "SELECT DISTINCT classid::bigint, objid::bigint::bit(32)::int FROM pg_locks "
+        f"WHERE {MARKS}")
+    # Whoever wants the lock for itself has all wait who come later.
+    greedy = postgres.connect()
+
+    def take() -> None:
+        with contextlib.suppress(psycopg2.Error):
+            greedy.cursor().execute(f"SELECT pg_advisory_lock({key}, {number})")
+
+    waiting = threading.Thread(target=take)
+    waiting.start()
+    wait_until(
+        lambda: postgres.run(
+            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objsubid = 2"),
+        "it waits")
+    client.send(query("SELECT pg_advisory_unlock_all()") + query("SELECT 1"))
+    replies = client.until_end()
+    postgres.run(f"SELECT pg_terminate_backend({greedy.get_backend_pid()})")
+    waiting.join()
+    assert wire.sqlstate(replies) == "08006"
+    assert session(nodes.primary).value("SELECT 1") == b"1"
 
 
 def test_a_definition_that_a_node_has_missed_is_known_when_it_leads(
