@@ -30,6 +30,7 @@ final class FollowerHandler: ChannelInboundHandler {
     private let isReady: @Sendable () -> Bool
     private let client: @Sendable () -> (host: String, port: UInt16)
     private let leadership: LeadershipService?
+    private let onIntroduction: @Sendable () -> Bool
 
     private var state = State.awaitingGreeting
     private var framing: MirrorFraming
@@ -48,13 +49,16 @@ final class FollowerHandler: ChannelInboundHandler {
     ///   - isReady: whether there is something to mirror.
     ///   - client: where clients of the node that leads connect.
     ///   - leadership: nil where who leads is configured.
+    ///   - onIntroduction: whether there is a place for who has introduced himself.
     init(
         settings: ReplicationSettings, node: NodeID, source: MirrorSource, number: UInt64,
         figures: PublisherFigures, logger: Logger, isReady: @escaping @Sendable () -> Bool,
         client: @escaping @Sendable () -> (host: String, port: UInt16),
-        leadership: LeadershipService? = nil
+        leadership: LeadershipService? = nil,
+        onIntroduction: @escaping @Sendable () -> Bool = { true }
     ) {
         self.leadership = leadership
+        self.onIntroduction = onIntroduction
         self.settings = settings
         self.node = node
         self.source = source
@@ -140,6 +144,10 @@ final class FollowerHandler: ChannelInboundHandler {
         _ payload: inout ByteBuffer, _ context: ChannelHandlerContext
     ) throws(MirrorProtocolError) {
         let message = try MirrorMessage.next(in: &payload)
+        guard onIntroduction() else {
+            refuse("it has introduced itself too late", context)
+            return
+        }
         if case .promote? = message {
             promote(context)
             return

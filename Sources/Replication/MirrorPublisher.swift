@@ -11,7 +11,6 @@ import Telemetry
 package final class MirrorPublisher: Service {
     /// Each is sent everything that happens.
     package static let maximumFollowers = 16
-    private static let maximumConnections = 64
 
     private let settings: ReplicationSettings
     private let node: NodeID
@@ -22,7 +21,7 @@ package final class MirrorPublisher: Service {
     private let isReady: @Sendable () -> Bool
     private let client: @Sendable () -> (host: String, port: UInt16)
     private let leadership: LeadershipService?
-    private let connections = Atomic(0)
+    private let places = ConnectionPlaces(capacity: 64)
     private let numbers = Atomic<UInt64>(0)
 
     /// - Parameters:
@@ -59,30 +58,35 @@ package final class MirrorPublisher: Service {
     private struct TooMany: Error {}
 
     private func accept(_ channel: any Channel) throws {
-        guard connections.add(1, ordering: .relaxed).newValue <= Self.maximumConnections else {
-            connections.subtract(1, ordering: .relaxed)
-            figures.refused.add(1, ordering: .relaxed)
-            if figures.mayLogRefusal() {
-                logger.warning(
-                    "a connection to the mirror port was refused",
-                    metadata: [
-                        "peer": "\(channel.remoteAddress?.brief ?? "?")",
-                        "reason": "there are \(Self.maximumConnections) already",
-                    ])
-            }
+        let number = numbers.add(1, ordering: .relaxed).newValue
+        let peer = channel.remoteAddress?.brief ?? "?"
+        guard
+            places.take(number, { [self] in
+                noteRefusal(of: peer, "it has not introduced itself, and others have come")
+                channel.close(promise: nil)
+            })
+        else {
+            noteRefusal(of: peer, "there are \(places.capacity) already")
             throw TooMany()
         }
-        channel.closeFuture.whenComplete { [self] _ in
-            connections.subtract(1, ordering: .relaxed)
-        }
+        channel.closeFuture.whenComplete { [places] _ in places.leave(number) }
         if let tls = settings.tls {
             try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.server))
         }
         try channel.pipeline.syncOperations.addHandler(
             FollowerHandler(
                 settings: settings, node: node, source: source,
-                number: numbers.add(1, ordering: .relaxed).newValue, figures: figures,
-                logger: logger, isReady: isReady, client: client, leadership: leadership))
+                number: number, figures: figures, logger: logger, isReady: isReady,
+                client: client, leadership: leadership,
+                onIntroduction: { [places] in places.introduced(number) }))
+    }
+
+    private func noteRefusal(of peer: String, _ reason: String) {
+        figures.refused.add(1, ordering: .relaxed)
+        guard figures.mayLogRefusal() else { return }
+        logger.warning(
+            "a connection to the mirror port was refused",
+            metadata: ["peer": "\(peer)", "reason": "\(reason)"])
     }
 
     /// Lets leases run out for as long as the process runs.
