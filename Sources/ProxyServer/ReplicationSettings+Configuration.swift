@@ -1,5 +1,4 @@
 import Crypto
-import Foundation
 import NIOSSL
 import ProxyConfiguration
 import Replication
@@ -29,45 +28,14 @@ extension ReplicationSettings {
             clientPort: port)
     }
 
-    // MARK: The key
-
     private static func key(
         _ replication: ProxyConfiguration.Replication, _ environment: [String: String]
     ) throws(StartError) -> SymmetricKey? {
-        let name: String
-        let text: String
-        if let path = replication.keyFile {
-            name = "replication.key_file"
-            guard let data = FileManager.default.contents(atPath: path), data.count <= 4096 else {
-                throw StartError(
-                    key: name, problem: "\"\(path)\" cannot be read",
-                    allowed: "allowed: a file that the proxy can read; \(keyNotation)")
-            }
-            guard KeyFile.isPrivate(path) else {
-                throw StartError(
-                    key: name, problem: "\"\(path)\" can be read by others",
-                    allowed: "allowed: chmod 0600, or 0640 where root owns it")
-            }
-            text = String(decoding: data, as: UTF8.self)
-        } else if let variable = replication.keyEnvironment {
-            name = "replication.key_env"
-            guard let value = environment[variable], !value.isEmpty else {
-                throw StartError(
-                    key: name, problem: "there is no environment variable \"\(variable)\"",
-                    allowed: "allowed: one that holds the key; \(keyNotation)")
-            }
-            text = value
-        } else {
-            return nil
-        }
-        guard let bytes = SnapshotKey.bytes(of: text) else {
-            throw StartError(key: name, problem: "holds no key", allowed: "allowed: \(keyNotation)")
-        }
-        return SymmetricKey(data: bytes)
+        try KeySource(
+            section: "replication", file: replication.keyFile,
+            variable: replication.keyEnvironment
+        )?.read(environment: environment) { SnapshotKey.bytes(of: $0).map { SymmetricKey(data: $0) } }
     }
-
-    private static let keyNotation =
-        "32 random bytes in hexadecimal or Base64, as `openssl rand -hex 32` makes them"
 
     // MARK: Certificates
 

@@ -1,60 +1,25 @@
-import Foundation
 import ProxyConfiguration
 import Snapshots
-import Upstream
 
 extension SnapshotKey {
     /// The key that `[snapshot]` names; nil where it names none. Throws `StartError` where it cannot
     /// be used.
     init?(
         _ configuration: ProxyConfiguration.Snapshot, environment: [String: String]
-    ) throws {
-        if let file = configuration.keyFile {
-            try self.init(file: file, configurationKey: "snapshot.key_file")
-        } else if let variable = configuration.keyEnvironment {
-            guard let text = environment[variable] else {
-                throw StartError(
-                    key: "snapshot.key_env",
-                    problem: "there is no environment variable \(variable)",
-                    allowed: Self.allowed)
-            }
-            do {
-                try self.init(text)
-            } catch {
-                throw StartError(
-                    key: "snapshot.key_env", problem: "\(variable): \(error)", allowed: Self.allowed
-                )
-            }
-        } else {
-            return nil
-        }
+    ) throws(StartError) {
+        let source = KeySource(
+            section: "snapshot", file: configuration.keyFile,
+            variable: configuration.keyEnvironment)
+        guard let source else { return nil }
+        self = try source.read(environment: environment) { try? SnapshotKey($0) }
     }
 
-    /// - Parameter configurationKey: what an error is about.
-    package init(file: String, configurationKey: String) throws {
-        switch KeyFile.access(file) {
-        case .readable: break
-        case .missing:
-            throw StartError(
-                key: configurationKey, problem: "\(file): no such file", allowed: Self.allowed)
-        case .unreadable:
-            throw StartError(key: configurationKey, problem: "\(file): cannot be read")
-        }
-        guard KeyFile.isPrivate(file) else {
-            throw StartError(
-                key: configurationKey, problem: "\(file): others can read it",
-                allowed: "allowed: a file that its owner alone can read (chmod 0600)")
-        }
-        let text = (try? String(contentsOfFile: file, encoding: .utf8)) ?? ""
-        do {
-            try self.init(text)
-        } catch {
-            throw StartError(
-                key: configurationKey, problem: "\(file): \(error)", allowed: Self.allowed)
+    /// - Parameter option: of the command line, by which the file was given.
+    package init(file: String, option: String) throws {
+        self = try KeySource(place: .file(file), name: option).read(environment: [:]) {
+            try? SnapshotKey($0)
         }
     }
-
-    private static let allowed = "allowed: 32 bytes as 64 hexadecimal digits or in base64"
 }
 
 extension ProxyServer {

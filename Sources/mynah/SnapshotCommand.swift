@@ -129,7 +129,7 @@ struct SnapshotFileOptions: ParsableArguments {
     }
 
     private func key() throws -> SnapshotKey? {
-        if let keyFile { return try SnapshotKey(file: keyFile, configurationKey: "--key-file") }
+        if let keyFile { return try SnapshotKey(file: keyFile, option: "--key-file") }
         guard let config else { return nil }
         let environment = ProcessInfo.processInfo.environment
         let configuration = try ProxyConfiguration.load(file: config, environment: environment)

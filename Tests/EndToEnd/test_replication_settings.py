@@ -278,7 +278,7 @@ def test_a_mistake_is_named_with_file_line_and_key(own_mynah, postgres, command,
 
 
 KEY_MISTAKES = {
-    "missing": (None, 0o600, "cannot be read"),
+    "missing": (None, 0o600, "no such file"),
     "open to all": ("ab" * 32, 0o644, "can be read by others"),
     "empty": ("", 0o600, "holds no key"),
     "too short": ("ab" * 16, 0o600, "holds no key"),

@@ -69,7 +69,7 @@ def test_with_a_key_nothing_can_be_read_or_put_there(proxy, database, tmp_path):
     )
     key = tmp_path / "key"
     key.write_text(secrets.token_hex(32))
-    assert "others can read it" in mynah("snapshot", "verify", "--key-file", key, path, ok=False)
+    assert "can be read by others" in mynah("snapshot", "verify", "--key-file", key, path, ok=False)
     key.chmod(0o600)
     assert "the key is another one" in mynah(
         "snapshot", "verify", "--key-file", key, path, ok=False
@@ -96,8 +96,8 @@ def test_with_a_key_nothing_can_be_read_or_put_there(proxy, database, tmp_path):
     [
         ({"key_env": "MYNAH_NO_SUCH_VARIABLE"}, "there is no environment variable"),
         ({"key_file": "missing"}, "no such file"),
-        ({"key_file": "short"}, "the key is not 32 bytes"),
-        ({"key_file": "open"}, "others can read it"),
+        ({"key_file": "short"}, "holds no key of 32 bytes"),
+        ({"key_file": "open"}, "can be read by others"),
         ({"directory": "open.d"}, "others own or can write to"),
         ({"directory": "short"}, "Not a directory"),
         ({"directory": "x" * 120}, "cannot listen on"),
