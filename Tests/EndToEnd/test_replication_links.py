@@ -264,6 +264,7 @@ def test_a_replica_whose_primary_is_gone_answers_for_a_lease_and_then_says_what_
         [error] = errors(client.query(refused))
         assert error["C"].startswith(("08", "57P")), error
         assert str(cluster.primary.port) in error["M"], error
+        assert "that this one follows" in error["D"], error
     wait_until(lambda: replica.figure("lease_held") == 0, "the lease has run out")
     assert errors(client.query(sql)), "an answer that nobody vouches for"
     cluster.primary.start()

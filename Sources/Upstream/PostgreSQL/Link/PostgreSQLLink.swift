@@ -266,7 +266,11 @@ package final class PostgreSQLLink: UpstreamLink {
         if case .closed = state { return }
         end()
         handler?.close()
-        eventLoop.assumeIsolated().execute {
+        var error = error
+        if settings.leadsToNode, error.sqlState == .connectionFailure, error.detail == nil {
+            error.detail = "There is the node that this one follows."
+        }
+        eventLoop.assumeIsolated().execute { [error] in
             let delegate = self.delegate
             self.delegate = nil
             delegate?.upstreamClosed(error, mayStillRun: self.hasSentBytes)

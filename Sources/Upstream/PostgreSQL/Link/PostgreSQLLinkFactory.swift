@@ -48,6 +48,7 @@ package struct PostgreSQLLinkFactory: Sendable {
         let redirected = redirection.target.withLock { $0 }
         if let redirected, case .primary(let address) = redirected.destination {
             settings.hosts = [address]
+            settings.leadsToNode = true
             settings.target = .any
             settings.parameters.append(
                 .init(name: MirrorLog.Position.parameter, value: "on"))

@@ -20,6 +20,8 @@ package struct PostgreSQLUpstreamSettings: Sendable {
     package var encryption: LinkEncryption
     package var channelBinding: ChannelBinding.Policy
     package var target: TargetSession
+    /// The host is no database server, but another Mynah.
+    package var leadsToNode = false
 
     package static let defaultConnectTimeout = TimeAmount.seconds(5)
     package static let defaultStartupTimeout = TimeAmount.seconds(10)
