@@ -98,7 +98,7 @@ extension ClientSession {
             let statement = PreparedStatement(
                 message, bytes: frame.bytes, identity: isSettled ? parseIdentity : .unknown,
                 upstreamState: .notPrepared)
-            statement.catalogVersion = catalogCell.current
+            statement.parsingVersion = parsingVersion
             guard try updateProfile(of: statement, holding: frame) else { return }
             try forwardSharedParse(statement, frame)
             return
@@ -122,6 +122,7 @@ extension ClientSession {
                 statement.profileIdentity = replaced.profileIdentity
             }
         }
+        statement.parsingVersion = parsingVersion
         if ledger.owe(.parse(statement, absorbed: false)) {
             statement.upstreamState = .prepared
             statements[message.statement] = statement
@@ -172,6 +173,7 @@ extension ClientSession {
             sendUpstream(frame.bytes)
             return
         }
+        if isShared(statement) { parseAnew(statement) }
         guard isCertainUpstream(statement, holding: frame) else { return }
         let isResolved = resolvesCertainly(in: segment)
         try attachLink(before: statement.profile?.statements ?? [])
@@ -180,6 +182,7 @@ extension ClientSession {
             prepareNamesInSQL(
                 profile.statements.filter { $0.kind == .opaque }, endingEachWithSync: false)
         }
+        if !isShared(statement) { parseAnew(statement) }
         try prepareUpstream(statement)
         if portal.isEmpty {
             boundCapture?.abandon(.replyNotStorable)
@@ -267,7 +270,10 @@ extension ClientSession {
         var decision = fillDecision(
             for: profile, text: statement.query, bindTail: bindTail)
         if case .fill = decision {
-            if statement.parseIdentity == .unknown || !isFaithful(statement) {
+            if statement.parseIdentity == .unknown || !isFaithful(statement)
+                || statement.parsingVersion != parsingVersion
+            {
+                // (Compared after the lease was taken: what changes from then on ends that.)
                 decision = .bypass(.sessionState)
             } else if let shape = BindShape(
                 bindTail, inspectsText: statement.statementProfile?.hasTimeTypedParameters ?? true)

@@ -29,6 +29,8 @@ final class ClientSession {
     let database: String
     /// What the database's DDL moves; looked up once.
     let catalogCell: VersionCell
+    /// What changes of roles move, in any database.
+    let clusterCell: VersionCell
     /// Where the connection comes from; nil where the session makes its own.
     let pooling: SessionPooling?
     /// Distinguishes the session from all others where its settings are not known.
@@ -184,6 +186,7 @@ final class ClientSession {
         self.output = output
         database = startup.database
         catalogCell = services.cells.cell(.catalog(database: startup.database))
+        clusterCell = services.cells.cell(.cluster)
         settings = SessionSettings(
             login: services.identities.shared(Self.settings(of: greeting)))
         self.link = link

@@ -46,8 +46,11 @@ final class PreparedStatement {
     private var digestContext: UInt64?
     /// As what it was sent to be parsed last.
     var sentDigest: StatementDigest?
-    /// The catalog when the client's Parse came: after DDL the same text is another statement.
-    var catalogVersion: UInt64 = 0
+    /// The session's `parsingVersion` when the client's Parse came, or before the server was asked to
+    /// parse it anew: after DDL the same text is another statement.
+    var parsingVersion: UInt64 = 0 {
+        didSet { lastDigest = nil }
+    }
     /// Of its relations' columns, as of the first look.
     private var shape: Int?
     /// Its answer may have other columns than the client takes it for.
@@ -80,7 +83,7 @@ final class PreparedStatement {
         let own = parseIdentity == .unknown ? unknown : parseIdentity.number
         let digest = StatementDigest(
             text: Mutant.statementsSharedByName.isActive ? ByteBuffer(string: name) : keyPart,
-            contexts: (own, context, catalogVersion))
+            contexts: (own, context, parsingVersion))
         lastDigest = digest
         digestContext = context
         return digest

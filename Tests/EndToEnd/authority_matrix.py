@@ -95,6 +95,9 @@ class Matrix:
             self.admin = PipelinedSession.connect(self.mynah.port, timeout=30)
             return
         assert reply.error is None or is_lost(reply.error), (sql, reply)
+        if " ROLE " in sql or " TO boss" in sql or " FROM boss" in sql:
+            for pair in self.pairs:
+                pair.has_old_plans = True
         self.counts["changes of rights"] += 1
 
     # What is asked

@@ -1,0 +1,89 @@
+"""A server's plan knows the roles of when its statement was parsed; whoever parses it later must not.
+
+PostgreSQL does not parse anew when a role gains or loses an attribute or a membership: which policies
+apply to a prepared statement, and whether it may use a schema, stays as it was.
+"""
+
+import pytest
+
+import wire
+from servers import MynahServer, PostgresServer, with_flights
+from wire import RawSession
+
+OWN, ALL = [b"alice"], [b"alice", b"bob", b"team"]
+OWNERS = "SELECT owner FROM docs WHERE id < $1 ORDER BY owner"
+PLACE = "SELECT place FROM closed.places WHERE id < $1"
+CHANGES = {
+    "attribute": ("ALTER ROLE alice BYPASSRLS", "ALTER ROLE alice NOBYPASSRLS", OWNERS, ALL, OWN),
+    "membership": ("GRANT team TO alice", "REVOKE team FROM alice", OWNERS, ALL, OWN),
+    "schema": ("GRANT team TO alice", "REVOKE team FROM alice", PLACE, [b"here"], ["42501"]),
+}
+
+
+@pytest.fixture(scope="module")
+def server():
+    yield from with_flights(
+        PostgresServer(),
+        """
+        CREATE ROLE alice LOGIN; CREATE ROLE team;
+        CREATE TABLE docs (id int PRIMARY KEY, owner text);
+        INSERT INTO docs VALUES (1, 'alice'), (2, 'bob'), (3, 'team');
+        ALTER TABLE docs ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY own ON docs USING (owner = current_user);
+        CREATE POLICY everything ON docs TO team USING (true);
+        CREATE SCHEMA closed; GRANT USAGE ON SCHEMA closed TO team;
+        CREATE TABLE closed.places (id int PRIMARY KEY, place text);
+        INSERT INTO closed.places VALUES (1, 'here');
+        GRANT SELECT ON docs, closed.places TO alice;
+        """)
+
+
+@pytest.fixture(params=["session", "transaction"])
+def mynah(request, server, own_mynah):
+    return own_mynah(server.url(), pool={"mode": request.param}).start()
+
+
+class Client:
+    def __init__(self, server: PostgresServer | MynahServer, sql: str, name: str):
+        self.session = RawSession.connect(server.port, user="alice")
+        self.sql, self.name = sql, name
+        self.is_prepared = False
+
+    def rows(self) -> list:
+        """What it is answered, or the error's code. A named statement is prepared once."""
+        parse = b"" if self.is_prepared else wire.parse(self.sql, self.name, (23,))
+        replies = self.session.exchange(
+            parse + wire.bind(self.name, "", (b"9",)) + wire.describe_portal() + wire.execute() + wire.sync())
+        if error := wire.sqlstate(replies):
+            return [error]
+        self.is_prepared = bool(self.name)
+        return [row for [row] in wire.data_rows(replies)]
+
+
+@pytest.mark.parametrize("name", ["statement", ""], ids=["named", "unnamed"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_somebody_has_prepared_before_is_not_what_others_are_answered(
+    server, mynah, change, name
+):
+    gives, takes, sql, more, less = CHANGES[change]
+    administrator = RawSession.connect(mynah.port)
+    old = [Client(mynah, sql, name)]
+    try:
+        for _ in range(3):
+            for what, expected in ((takes, less), (gives, more)):
+                administrator.run(what)
+                for client in old:
+                    client.rows()
+                new = Client(mynah, sql, name)
+                assert Client(server, sql, name).rows() == expected, "PostgreSQL itself"
+                for client in (new, *old, new):
+                    assert client.rows() == expected
+                old.append(new)
+        with mynah.counting() as delta:
+            for client in old:
+                client.rows()
+        assert delta.hits == len(old), "they share one answer"
+    finally:
+        administrator.run(takes)
+        for client in (administrator, *(one.session for one in old)):
+            client.close()
