@@ -26,8 +26,9 @@ class Load:
     nodes: Peers
     keys: list[str]
     ends: threading.Event = field(default_factory=threading.Event)
-    reads: list[float] = field(default_factory=list)
-    writes: list[float] = field(default_factory=list)
+    # When each began and ended; those that failed are not among them.
+    reads: list[tuple[float, float]] = field(default_factory=list)
+    writes: list[tuple[float, float]] = field(default_factory=list)
     errors: int = 0
     threads: list[threading.Thread] = field(default_factory=list)
 
@@ -51,13 +52,14 @@ class Load:
                 connection = connection or self.connect(number)
                 with connection.cursor() as cursor:
                     key = chance.choice(self.keys)
+                    began = time.monotonic()
                     if chance.random() < 0.05:
                         cursor.execute(WRITE, (key,))
-                        self.writes.append(time.monotonic())
+                        self.writes.append((began, time.monotonic()))
                     else:
                         cursor.execute(READ, (key,))
                         cursor.fetchall()
-                        self.reads.append(time.monotonic())
+                        self.reads.append((began, time.monotonic()))
             except psycopg2.Error:
                 self.errors += 1
                 if connection and not connection.closed:
@@ -105,16 +107,17 @@ def tour(say=print, seconds: float = 4) -> dict[str, float]:
         killed = time.monotonic()
         leader.signal(signal.SIGKILL)
         leader.process.wait(10)
+        gone = time.monotonic()
         wait_until(lambda: has_leader(nodes), "another node leads", 30)
         led = time.monotonic() - killed
-        wait_until(lambda: any(t > killed for t in load.writes), "a write was served", 30)
+        wait_until(lambda: any(began > gone for began, _ in load.writes), "a write was served", 30)
         nodes.wait()
         after = hit_ratio(nodes, seconds / 2)
         new = nodes.primary
         kept = new.figure("takeovers_total", mirror="kept") == 1
         figures = {
-            "first read": first_after(load.reads, killed),
-            "first write": first_after(load.writes, killed),
+            "first read": first_begun_after(gone, load.reads) - killed,
+            "first write": first_begun_after(gone, load.writes) - killed,
             "longest pause of reads": longest_gap(load.reads, killed),
             "hits before": ratio_of(before), "hits after": ratio_of(after), "leads": led,
             "mirror kept": float(kept),
@@ -171,12 +174,13 @@ def ratio_of(ratios: dict) -> float:
     return sum(ratios.values()) / len(ratios)
 
 
-def first_after(times: list[float], moment: float) -> float:
-    return min(t for t in list(times) if t > moment) - moment
+def first_begun_after(moment: float, served: list[tuple[float, float]]) -> float:
+    """When the first of them ended: what was under way when the node died says nothing."""
+    return min(ended for began, ended in list(served) if began > moment)
 
 
-def longest_gap(times: list[float], moment: float) -> float:
-    around = sorted(t for t in list(times) if t > moment - 1)
+def longest_gap(served: list[tuple[float, float]], moment: float) -> float:
+    around = sorted(ended for _, ended in list(served) if ended > moment - 1)
     return max(later - earlier for earlier, later in zip(around, around[1:]))
 
 
