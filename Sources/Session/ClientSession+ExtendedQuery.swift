@@ -319,7 +319,7 @@ extension ClientSession {
         else { return nil }
         let statement = PreparedStatement(
             message, bytes: frame.bytes, identity: parseIdentity, upstreamState: .notPrepared)
-        statement.parsingVersion = parsingVersion
+        statement.parsingVersion = parsingVersionNow
         return statement
     }
 

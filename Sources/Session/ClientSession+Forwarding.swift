@@ -98,7 +98,7 @@ extension ClientSession {
             let statement = PreparedStatement(
                 message, bytes: frame.bytes, identity: isSettled ? parseIdentity : .unknown,
                 upstreamState: .notPrepared)
-            statement.parsingVersion = parsingVersion
+            statement.parsingVersion = parsingVersionNow
             guard try updateProfile(of: statement, holding: frame) else { return }
             try forwardSharedParse(statement, frame)
             return
@@ -122,7 +122,7 @@ extension ClientSession {
                 statement.profileIdentity = replaced.profileIdentity
             }
         }
-        statement.parsingVersion = parsingVersion
+        statement.parsingVersion = parsingVersionNow
         if ledger.owe(.parse(statement, absorbed: false)) {
             statement.upstreamState = .prepared
             statements[message.statement] = statement
@@ -241,7 +241,7 @@ extension ClientSession {
         else { return false }
         statement.profile = profile
         statement.profileIdentity = parseIdentity
-        statement.noteShape()
+        statement.noteShape(version: parsingVersionNow)
         return true
     }
 
@@ -271,7 +271,7 @@ extension ClientSession {
             for: profile, text: statement.query, bindTail: bindTail)
         if case .fill = decision {
             if statement.parseIdentity == .unknown || !isFaithful(statement)
-                || statement.parsingVersion != parsingVersion
+                || !isParsedAsOfNow(statement)
             {
                 // (Compared after the lease was taken: what changes from then on ends that.)
                 decision = .bypass(.sessionState)

@@ -135,6 +135,7 @@ extension ClientSession {
         mirroring.needsMark = false
         guard pooledLink != nil, let query = services.upstream.mark?.markQuery else { return }
         let marking = sendAbsorbed(query)
+        marking.isMark = true
         // Whoever leads next would not find it.
         marking.indispensable = PostgresError(
             "08006", "the connection to the database has lost its mark as this node's",

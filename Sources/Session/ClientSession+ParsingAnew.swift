@@ -10,32 +10,46 @@ import PostgresWire
 // plancache.c: pg_authid and pg_auth_members are not among what it listens to.)
 
 extension ClientSession {
-    /// Moves whenever something about the catalog of this database, or about roles, has changed or is
-    /// about to: a statement that was parsed under another one may have another plan.
-    var parsingVersion: UInt64 { catalogCell.current &+ clusterCell.current }
+    /// What has been committed about the catalog of this database, or about roles, or is about to be:
+    /// a statement that was parsed under another version may have another plan.
+    private var parsingVersion: UInt64 { catalogCell.current &+ clusterCell.current }
+
+    /// The version of what is parsed now. What is parsed in a transaction that has written may know of
+    /// what it has changed itself, and of what nobody else ever will: its version is nobody else's.
+    var parsingVersionNow: UInt64 {
+        transaction.writes == .nothing ? parsingVersion : UInt64.max - serial
+    }
+
+    /// Whether another session that parses the statement now has it answered in the same way.
+    func isParsedAsOfNow(_ statement: PreparedStatement) -> Bool {
+        !plansDependOnRoles || statement.parsingVersion == parsingVersion
+    }
+
+    /// SQLite has no roles, and a server that nobody shares none that matter.
+    private var plansDependOnRoles: Bool { services.upstream.pools != nil }
 
     /// Has the server parse a statement anew whose answer could otherwise not be stored. To be called
     /// before anything is sent that uses it.
     ///
-    /// Not where that would make another statement of it: its constants were read with other settings,
-    /// or its answer has other columns by now. Nor, for one that the server knows by the client's own
-    /// name, where an error before may have the server skip half of it.
+    /// Only as the first thing that is under way, with all settings known and nothing of the session's
+    /// own uncommitted: what is parsed is then what anybody else would parse. Not where its answer may
+    /// have other columns than the client was told of, which the server is to say; nor where it would
+    /// be one more statement that a pinned connection has to keep.
     func parseAnew(_ statement: PreparedStatement) {
-        let version = parsingVersion
-        guard statement.parsingVersion != version, !statement.hasChangedShape,
-            statement.statementProfile?.isCacheable == true,
+        guard plansDependOnRoles, statement.parsingVersion != parsingVersion, ledger.isEmpty,
+            let profile = statement.profile, profile.catalogVersion == catalogCell.current,
+            statement.statementProfile?.isCacheable == true, statement.keepsShape,
+            bypassReason == nil, !pins.reasons.contains(.setting),
             statement.parseIdentity != .unknown, statement.parseIdentity == parseIdentity,
-            transaction.status != .failed, !ledger.isSkippingToSync,
             catalogCell.writersInFlight == 0, clusterCell.writersInFlight == 0
         else { return }
         if isShared(statement) {
             // Under its new version it has another name there, which the connection may have already.
-            statement.parsingVersion = version
+            statement.parsingVersion = parsingVersionNow
             return
         }
-        guard statement.upstreamState == .prepared else { return }
+        guard statement.upstreamState == .prepared, link != nil else { return }
         if !statement.name.isEmpty {
-            guard ledger.isEmpty, link != nil else { return }
             ledger.owe(.absorbedClose(nil))
             var close = ByteBuffer()
             CloseMessage(target: .statement, name: statement.name).write(to: &close)

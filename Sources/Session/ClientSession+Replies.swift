@@ -206,6 +206,7 @@ extension ClientSession: UpstreamLinkDelegate {
         for window in windows.take(of: segment) {
             services.coordinator.close(window, committed: false, processID: linkKey?.processID)
         }
+        if segment.isMark { mirroring.needsMark = true }
         if segment.isUnsettled { unsettledSegments -= 1 }
         if segment.isUnresolved { unresolvedSegments -= 1 }
         if segment.isNoted { transaction.skipped(segment) }
@@ -296,7 +297,15 @@ extension ClientSession: UpstreamLinkDelegate {
         for held in ledger.takeHeldOver() { settle(held, status) }
         settle(segment, status)
         if segment === pendingReplay { try replaySettled(segment) }
-        if segment.hasFailed, let error = segment.indispensable { throw error }
+        guard segment.hasFailed, let error = segment.indispensable else { return }
+        if segment.isMark, status == .failed {
+            // The block had failed before: when it has ended.
+            mirroring.needsMark = true
+            return
+        }
+        // Nobody else is to have the connection.
+        pins.pin(.unknownState)
+        throw error
     }
 
     /// After these the server has none of the statements that it had before.

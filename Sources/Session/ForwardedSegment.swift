@@ -14,6 +14,8 @@ final class ForwardedSegment {
     /// What ends the session where it fails: without it the client's statements would not be what
     /// they are taken for.
     var indispensable: PostgresError?
+    /// It marks the server-side session as this node's.
+    var isMark = false
     /// The statements executed, in order; nil for one that could not be profiled.
     private(set) var steps: [StatementProfile] = []
     /// How many of them have completed.

@@ -46,13 +46,15 @@ final class PreparedStatement {
     private var digestContext: UInt64?
     /// As what it was sent to be parsed last.
     var sentDigest: StatementDigest?
-    /// The session's `parsingVersion` when the client's Parse came, or before the server was asked to
+    /// The session's `parsingVersionNow` when the client's Parse came, or before the server was asked to
     /// parse it anew: after DDL the same text is another statement.
     var parsingVersion: UInt64 = 0 {
         didSet { lastDigest = nil }
     }
     /// Of its relations' columns, as of the first look.
     private var shape: Int?
+    /// That look was at the catalog of the client's Parse.
+    private var knowsShape = false
     /// Its answer may have other columns than the client takes it for.
     private(set) var hasChangedShape = false
     var profile: QueryProfile?
@@ -90,11 +92,17 @@ final class PreparedStatement {
     }
 
     /// To be called with each new profile.
-    func noteShape() {
+    ///
+    /// - Parameter version: the session's `parsingVersionNow`.
+    func noteShape(version: UInt64) {
         guard let now = profile?.statements.first?.shape else { return }
+        if shape == nil { knowsShape = parsingVersion == version }
         shape = shape ?? now
         hasChangedShape = shape != now
     }
+
+    /// Whether its answer is known to have the columns that it had when the client's Parse came.
+    var keepsShape: Bool { knowsShape && !hasChangedShape }
 
     /// The profile of its one statement; nil while unknown, and for an empty query.
     var statementProfile: StatementProfile? {

@@ -87,3 +87,44 @@ def test_what_somebody_has_prepared_before_is_not_what_others_are_answered(
         administrator.run(takes)
         for client in (administrator, *(one.session for one in old)):
             client.close()
+
+
+EVENTS = "SELECT count(*) FROM events WHERE at > '2024-06-01 12:00'"
+RUN = wire.bind("s", "") + wire.describe_portal() + wire.execute()
+
+
+def test_a_statement_is_not_parsed_anew_with_settings_that_are_being_changed(server, mynah):
+    """Its constants were read with those of its Parse."""
+    administrator = RawSession.connect(mynah.port)
+    administrator.run("DROP TABLE IF EXISTS events")
+    administrator.run("CREATE TABLE events (at timestamptz)")
+    administrator.run("INSERT INTO events VALUES ('2024-06-01 06:00+00'), ('2024-06-02 00:00+00')")
+    administrator.run("GRANT SELECT ON events TO alice")
+    direct, client = (RawSession.connect(one.port, user="alice") for one in (server, mynah))
+    for change in ("SET LOCAL TimeZone = 'Asia/Tokyo'", "SET TimeZone = 'Asia/Tokyo'"):
+        for session in (direct, client):
+            session.run("SET TimeZone = 'UTC'")
+            session.exchange(wire.close_statement("s") + wire.parse(EVENTS, "s") + RUN + wire.sync())
+        administrator.run("CREATE ROLE another; DROP ROLE another")
+        block = (
+            wire.parse("BEGIN") + wire.bind() + wire.execute() + wire.parse(change) + wire.bind()
+            + wire.execute() + RUN + wire.parse("COMMIT") + wire.bind() + wire.execute() + wire.sync())
+        for messages in (block, RUN + wire.sync(), RUN + wire.sync()):
+            expected = wire.data_rows(direct.exchange(messages))
+            assert wire.data_rows(client.exchange(messages)) == expected == [[b"1"]]
+        other = RawSession.connect(mynah.port, user="alice")
+        other.run("SET TimeZone = 'UTC'")
+        for _ in range(3):
+            assert wire.data_rows(other.exchange(wire.parse(EVENTS, "s") + RUN + wire.sync())) == [[b"1"]]
+            other.exchange(wire.close_statement("s") + wire.sync())
+
+
+def test_a_statement_whose_columns_have_changed_is_an_error_as_directly(server, mynah):
+    administrator = RawSession.connect(mynah.port)
+    administrator.run("DROP TABLE IF EXISTS growing")
+    administrator.run("CREATE TABLE growing (id int); INSERT INTO growing VALUES (1)")
+    administrator.run("GRANT SELECT ON growing TO alice")
+    client = RawSession.connect(mynah.port, user="alice")
+    client.exchange(wire.parse("SELECT * FROM growing", "s") + wire.sync())
+    administrator.run("ALTER TABLE growing ADD COLUMN more int")
+    assert wire.sqlstate(client.exchange(RUN + wire.sync())) in ("0A000", "26000")
