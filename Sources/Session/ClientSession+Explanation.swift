@@ -33,7 +33,7 @@ extension ClientSession {
     /// executed again later.
     func explaining(parse frame: MessageFrame) throws(PostgresError) -> MessageFrame? {
         var body = frame.body
-        guard body.readObjectName() != nil,
+        guard services.upstream.analysesStatements, body.readObjectName() != nil,
             ExplainCommand.statement(in: body.readableBytesView) != nil,
             var message = try? ParseMessage(decoding: frame.body)
         else { return frame }

@@ -32,6 +32,8 @@ package protocol Upstream: Sendable {
     var pools: LinkPools? { get }
     /// Whether links can be made for replication connections.
     var carriesReplication: Bool { get }
+    /// Whether statements are analysed here; if not, EXPLAIN CACHE is for the node that is followed.
+    var analysesStatements: Bool { get }
 
     /// Starts connecting one link for a client session. Returns at once; what happens is told to
     /// `delegate`, on `eventLoop`. Call on `eventLoop`.
@@ -96,6 +98,7 @@ extension Upstream {
     package func leave(database: String) {}
 
     package var carriesReplication: Bool { false }
+    package var analysesStatements: Bool { true }
 
     /// Nothing can tell.
     package func contents(

@@ -4,6 +4,7 @@ import pytest
 
 from nodes import Node, Nodes
 from servers import wait_until
+from wire import data_rows, extended, query
 
 
 @pytest.fixture
@@ -41,6 +42,10 @@ def test_a_sqlite_file_can_be_mirrored(nodes, session, sqlite_file, table):
         for reader in sessions * 2:
             assert reader.value(sql) == str(number).encode()
     assert all(node.metrics().total("mynah_cache_hits_total") > 20 for node in cluster.all)
+    # Only the node with the file can tell what a statement reads.
+    for text in (query, extended):
+        explained = data_rows(sessions[1].exchange(text(f"EXPLAIN CACHE {sql}")))
+        assert [b"cacheable", b"yes"] in explained, explained
     sessions[2].run(f"DROP TABLE {table}")
 
 
