@@ -124,7 +124,7 @@ struct ReplicationNode {
             _ = try await publisher.bind(host: host, port: port)
         } catch {
             throw StartError(
-                key: "replication.listen", problem: "cannot listen on \(host):\(port): \(error)",
+                key: "replication.listen", problem: "cannot listen on \(host):\(port): \(ClientListener.reason(error))",
                 allowed: "allowed: an address of this machine whose port is free")
         }
     }
@@ -141,7 +141,7 @@ struct ReplicationNode {
         return MirrorFollower(
             settings: settings, addresses: addresses, source: source,
             registry: services.coordinator.registry, identity: identity, group: group,
-            logger: logger
+            logger: logger, onSilence: { await upstream.abandonPrimary() }
         ) { host, port in
             // Followers of this node go to the node that leads as well.
             primary.set((host, UInt16(clamping: port)))
@@ -172,6 +172,7 @@ struct ReplicationNode {
 extension LeadershipLock: LeadershipArbiter {
     package func tryToLead() async throws -> Bool { try await take() }
     package func isLeading() async throws -> Bool { try await isHeld() }
+    package func mayEndSessions() async throws -> Bool { try await isSignaller() }
     package func waitToLead() async throws -> Bool { try await wait(patience: .seconds(8)) }
     package func resign() async { await release() }
 }

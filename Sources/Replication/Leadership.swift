@@ -9,6 +9,8 @@ package protocol LeadershipArbiter: Sendable {
     /// Ends every session that a node of the group has with the database for its clients, and returns
     /// when none is left: nothing that one of them has sent can become visible from then on.
     func endSessions() async throws -> Int
+    /// Whether that is permitted at all: as far as roles tell.
+    func mayEndSessions() async throws -> Bool
     /// Waits to be the next to lead. True where this node leads now.
     func waitToLead() async throws -> Bool
     /// Gives the lead up, perhaps to take it again later.

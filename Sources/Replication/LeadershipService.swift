@@ -130,8 +130,19 @@ package final class LeadershipService: Service {
     /// Returns when the lead was taken.
     private func acquire() async throws -> UInt64 {
         var lastReason: String?
+        var hasAskedForRights = false
         while true {
             do {
+                if !hasAskedForRights {
+                    if try await !arbiter.mayEndSessions() {
+                        logger.error(
+                            """
+                            the user of replication.arbiter may not end other sessions, so that this \
+                            node could not take over; GRANT pg_signal_backend to it
+                            """)
+                    }
+                    hasAskedForRights = true
+                }
                 let isNext = isPromoted.load(ordering: .sequentiallyConsistent)
                 if try await isNext ? arbiter.waitToLead() : arbiter.tryToLead() { return now }
                 lastReason = nil
@@ -150,6 +161,7 @@ package final class LeadershipService: Service {
 
     private func fence() async throws -> Int {
         var hasComplained = false
+        var pause = timing.attempt
         while true {
             do {
                 return try await arbiter.endSessions()
@@ -162,7 +174,8 @@ package final class LeadershipService: Service {
                 }
             }
             try Task.checkCancellation()
-            try await Self.sleep(timing.attempt)
+            try await Self.sleep(pause)
+            pause = min(2 * pause, 1_000_000_000)
         }
     }
 
@@ -172,6 +185,8 @@ package final class LeadershipService: Service {
         // From here on writes open windows of this node's; they are held back until it may lead.
         source.right.lead(until: 0)
         let windows = source.log.lead(epoch: .random(in: 1 ... .max))
+        // Who has handed over has let its clients' transactions end; another may never answer again.
+        if !isPromoted.load(ordering: .sequentiallyConsistent) { await follower.abandonPrimary() }
         takeovers.add(1, ordering: .relaxed)
         if isWarm { keptMirrors.add(1, ordering: .relaxed) }
         do {

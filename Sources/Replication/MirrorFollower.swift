@@ -20,6 +20,7 @@ package final class MirrorFollower: Service {
     private let figures = FollowerFigures()
     private let current = Mutex<NIOLoopBound<PrimaryHandler>?>(nil)
     private let onPrimary: @Sendable (_ host: String, _ port: Int) -> Void
+    private let onSilence: @Sendable () async -> Void
 
     private static let shortestPause = Duration.milliseconds(50)
     private static let longestPause = Duration.seconds(2)
@@ -29,10 +30,13 @@ package final class MirrorFollower: Service {
     ///   - source: its right to serve must have been limited already, and its log be that of a
     ///     follower.
     ///   - onPrimary: told where the clients of the node that leads connect, whenever that is heard.
+    ///   - onSilence: the node that leads has frozen, or cannot be reached any more: whoever waits for
+    ///     an answer of its clients' port is not to wait any longer. Returns when that is done.
     package init(
         settings: ReplicationSettings, addresses: [(host: String, port: Int)],
         source: MirrorSource, registry: WindowRegistry, identity: NodeIdentity, group: any EventLoopGroup,
-        logger: Logger, onPrimary: @escaping @Sendable (_ host: String, _ port: Int) -> Void
+        logger: Logger, onSilence: @escaping @Sendable () async -> Void = {},
+        onPrimary: @escaping @Sendable (_ host: String, _ port: Int) -> Void
     ) {
         self.settings = settings
         self.addresses = addresses
@@ -45,7 +49,11 @@ package final class MirrorFollower: Service {
             eventLoop: eventLoop)
         self.logger = logger
         self.onPrimary = onPrimary
+        self.onSilence = onSilence
     }
+
+    /// What this node has sent to the one that led is not waited for any more.
+    func abandonPrimary() async { await onSilence() }
 
     /// Whether something has been heard of the node that is followed since the last connection
     /// began, so that there is something to mirror.
@@ -98,8 +106,11 @@ package final class MirrorFollower: Service {
         figures.isFollowing.store(false, ordering: .relaxed)
         // A welcome alone is little: the connection may end for the same reason again at once.
         let hasFollowed = figures.lastProof.exchange(0, ordering: .relaxed) != 0
-        let reason = try? await eventLoop.submit { handler.value.reason }.get()
-        return (reason ?? "the connection has ended", hasFollowed)
+        let end = try? await eventLoop.submit {
+            (reason: handler.value.reason, isSilent: handler.value.isSilent)
+        }.get()
+        if end?.isSilent == true { await onSilence() }
+        return (end?.reason ?? "the connection has ended", hasFollowed)
     }
 
     /// Asks the node that is followed to let this one lead.

@@ -94,8 +94,8 @@ extension MirrorRefusal: CustomStringConvertible {
         switch self {
         case .tooManyFollowers: "it has as many followers as it takes"
         case .nothingToMirror:
-            "it does not lead, or follows another node itself and has heard nothing from that yet; "
-                + "where two nodes follow each other, one of them must not"
+            "it does not lead, and has nothing to mirror yet "
+                + "(where two nodes follow each other without failover, one of them must not)"
         case .otherMode: "its replication.mode is another one: all nodes need the same"
         case .otherLease: "its replication.lease is another one: all nodes need the same"
         case .itself: "it is this node itself"

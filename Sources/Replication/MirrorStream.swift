@@ -31,6 +31,8 @@ struct MirrorStream {
     /// Bytes of the largest reply that the follower keeps.
     private let maximumEntry: Int
     private static let maximumQuestions = 64
+    /// Older than any lease is long.
+    private static let noProof = UInt64.max
 
     init(_ source: MirrorSource, maximumEntry: Int, wake: @escaping @Sendable () -> Void) {
         self.source = source
@@ -46,7 +48,8 @@ struct MirrorStream {
     var position: MirrorLog.Position { reader.position }
 
     /// A heartbeat has come, and `grant` gives a lease for its answer: at an instant at which nothing
-    /// is appended. `now` is nanoseconds of the monotonic clock. Returns whether it will be answered.
+    /// is appended. `now` is nanoseconds of the monotonic clock. Returns whether it will be answered
+    /// with a proof. Where there is none to give, the answer says no more than that this node is there.
     @discardableResult
     mutating func asked(_ number: UInt64, now: UInt64, lease: UInt64, grant: () -> Void) -> Bool {
         guard questions.count < Self.maximumQuestions, source.notice() else { return false }
@@ -54,10 +57,14 @@ struct MirrorStream {
         if source.right.isFollowing {
             // What this node knows is itself as old as its own last proof.
             let deadline = source.right.deadline
-            guard deadline > now, deadline <= now + lease else { return false }
+            guard deadline > now, deadline <= now + lease else {
+                questions.append((number, reader.position.index, Self.noProof))
+                return false
+            }
             age = Mutant.ageIgnored.isActive ? 0 : lease - (deadline - now)
         } else if source.right.deadline <= now, !Mutant.leaseBeyondTerm.isActive {
             // It may not lead any more.
+            questions.append((number, reader.position.index, Self.noProof))
             return false
         }
         let epoch = reader.position.epoch

@@ -32,11 +32,14 @@ final class PrimaryHandler: ChannelInboundHandler {
     private var deadline: Scheduled<Void>?
     /// Why it has ended, as far as that is known here.
     private(set) var reason: String?
+    /// It has ended because nothing has come.
+    private(set) var isSilent = false
     /// Taken over since the last beginning.
     private var entries = 0
 
-    /// A connection over which nothing has come for so many leases is given up.
-    private static let patience: UInt64 = 3
+    /// A node that has not answered for so many leases, or for a second, is given up: even one that
+    /// may not lead any more would answer.
+    private static let patience: UInt64 = 2
 
     init(
         settings: ReplicationSettings, node: NodeID, applier: MirrorApplier,
@@ -211,7 +214,8 @@ final class PrimaryHandler: ChannelInboundHandler {
 
     private func beat(_ context: ChannelHandlerContext) {
         let silence = applier.silence(now: NIODeadline.now().uptimeNanoseconds)
-        guard silence < Self.patience * settings.lease + 1_000_000_000 else {
+        guard silence < max(Self.patience * settings.lease, 1_000_000_000) else {
+            isSilent = true
             end("it has not answered for \(silence / 1_000_000) ms", context)
             return
         }

@@ -11,8 +11,7 @@ package enum PromotionRequest {
     /// Longer than a node takes to find out that it does not come to lead.
     private static let patience = TimeAmount.seconds(20)
 
-    /// Makes the node at this address lead. Throws `Refused` where it does not, and what the system
-    /// says where it cannot be reached.
+    /// Makes the node at this address lead. Throws `Refused` where it does not, or cannot be reached.
     package static func send(
         host: String, port: Int, settings: ReplicationSettings, group: any EventLoopGroup
     ) async throws {
@@ -35,7 +34,7 @@ package enum PromotionRequest {
                 .connect(host: host, port: port).get()
         } catch {
             answer.fail(error)
-            throw error
+            throw Refused(description: "it cannot be reached: \(ConnectionEnd.reason(error))")
         }
         let deadline = eventLoop.scheduleTask(in: patience) {
             answer.succeed("it has not answered in time")

@@ -1,8 +1,10 @@
 """`cache.stale_if_error`: what is answered while the database is away."""
 
+import time
+
 import pytest
 
-from nodes import Nodes
+from nodes import Nodes, Peers
 from servers import PostgresServer, wait_until, with_flights
 from wire import bind, data_rows, describe_portal, error_fields, execute, parse, sqlstate, sync, tags
 
@@ -65,6 +67,28 @@ def test_a_mirror_answers_while_its_primary_is_away(server, session):
         wait_until(
             lambda: tags(replica.query(SQL)) == "NTDCZ", "the primary is found to be away", 20)
         assert data_rows(replica.query(SQL)) == [[b"7"]]
+    finally:
+        nodes.remove()
+
+
+def test_a_mirror_goes_on_while_the_database_is_away(server, session):
+    """The node that leads is there, and vouches for nothing: it is not taken for gone."""
+    nodes = Peers(server, 2, cache={"stale_if_error": "30s"})
+    try:
+        nodes.start()
+        mirror = nodes.replicas[0]
+        client = session(mirror)
+        wait_until(lambda: is_stored(mirror, client), "the mirror has it", 20)
+        server.stop()
+        wait_until(lambda: tags(client.query(SQL)) == "NTDCZ", "the database is found to be away", 20)
+        resyncs = mirror.figure("resyncs_total")
+        for _ in range(12):
+            time.sleep(0.5)
+            assert data_rows(client.query(SQL)) == [[b"7"]]
+        assert mirror.figure("resyncs_total") == resyncs
+        server.start()
+        nodes.wait()
+        wait_until(lambda: is_stored(mirror, session(mirror)), "the mirror has it again", 20)
     finally:
         nodes.remove()
 

@@ -255,7 +255,57 @@ def test_a_connection_that_cannot_be_marked_again_is_not_used(peers, postgres, s
     postgres.run(f"SELECT pg_terminate_backend({greedy.get_backend_pid()})")
     waiting.join()
     assert wire.sqlstate(replies) == "08006"
-    assert session(nodes.primary).value("SELECT 1") == b"1"
+    others = [session(nodes.primary) for _ in range(3)]
+    for other in others:
+        other.run("BEGIN; SELECT 1")
+        assert other.value(
+            f"SELECT count(*) FROM pg_locks WHERE {MARKS} AND pid = pg_backend_pid()") == b"1"
+
+
+def test_who_waits_for_a_node_that_has_frozen_is_told(peers, postgres, session, table):
+    """Nothing is heard of it any more, and no connection is closed: not even by who takes over."""
+    nodes = peers(replication={"mode": "sync"})
+    frozen, others = nodes.primary, nodes.replicas
+    session(frozen).run(f"CREATE TABLE {table} (id int PRIMARY KEY, v int)")
+    waiting, idle = [session(node) for node in others], [session(node) for node in others]
+    for client in idle:
+        client.run(f"SELECT count(*) FROM {table}")
+    for client in waiting:
+        client.send(query("SELECT pg_sleep(60)"))
+    wait_until(
+        lambda: len(postgres.run("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'")) == 2,
+        "they run")
+    frozen.signal(signal.SIGSTOP)
+    stopped = time.monotonic()
+    try:
+        for client in waiting:
+            assert wire.sqlstate(client.until_end())[:2] in ("08", "57")
+        assert time.monotonic() < stopped + 10
+        wait_until(lambda: any(node.leads for node in others), "another one leads")
+        wait_until(lambda: all(node.figure("lease_held") or node.leads for node in others), "both serve")
+        for client, node in zip(idle, others):
+            # One that had nothing under way goes on, or is told.
+            with contextlib.suppress(wire.ConnectionEnded):
+                client.query(f"SELECT count(*) FROM {table}")
+            session(node).run(f"INSERT INTO {table} VALUES ({node.port}, 1)")
+        assert time.monotonic() < stopped + 15
+    finally:
+        frozen.signal(signal.SIGCONT)
+    nodes.wait()
+
+
+def test_an_arbiter_that_may_not_end_sessions_is_named_at_the_start(peers, postgres):
+    postgres.run("CREATE ROLE mere_arbiter LOGIN")
+    nodes = peers(
+        count=2, replication={"arbiter": postgres.url("mere_arbiter") + "/postgres"})
+    for node in nodes.all:
+        assert "GRANT pg_signal_backend" in node.log()
+    nodes.remove()
+    postgres.run("GRANT pg_signal_backend TO mere_arbiter")
+    nodes = peers(
+        count=2, replication={"arbiter": postgres.url("mere_arbiter") + "/postgres"})
+    for node in nodes.all:
+        assert "GRANT pg_signal_backend" not in node.log()
 
 
 def test_a_definition_that_a_node_has_missed_is_known_when_it_leads(

@@ -74,15 +74,16 @@ struct MirrorLeaseTests {
         #expect(mirror.applier.question(now: 160) != nil)
     }
 
-    @Test("A node whose term is over proves nothing, and takes no notice of who asks")
+    @Test("A node whose term is over answers that it is there, and proves nothing")
     func leaderBeyondItsTerm() throws {
         let (source, mirror, joined) = try caughtUp()
         source.right.lead(until: 500)
         try joined.prove(askedAt: 100, heardAt: 500)
-        #expect(joined.answers == 0)
-        #expect(mirror.right.deadline == 0)
-        try joined.prove(askedAt: 100, heardAt: 499)
         #expect(joined.answers == 1)
+        #expect(mirror.right.deadline == 0 && mirror.applier.silence(now: 600) == 0)
+        try joined.prove(askedAt: 100, heardAt: 499)
+        #expect(joined.answers == 2)
+        #expect(mirror.right.deadline == 1_100)
         var isGranted = false
         joined.stream.asked(99, now: 500, lease: 1000) { isGranted = true }
         #expect(!isGranted)

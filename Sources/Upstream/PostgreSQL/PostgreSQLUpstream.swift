@@ -108,6 +108,8 @@ package final class PostgreSQLUpstream: Upstream {
 
     package var carriesReplication: Bool { true }
 
+    package var analysesStatements: Bool { hasServer }
+
     package var settingsProbe: String? { SettingsProbe.query }
 
     package func makeLink(
@@ -165,9 +167,20 @@ package final class PostgreSQLUpstream: Upstream {
         await linkPools.endLinks(Self.steppedDown)
     }
 
+    /// The node that leads does not answer: links to it are ended, whoever has them, before this
+    /// returns, and there are none before it is known where to go.
+    package func abandonPrimary() async {
+        redirect(to: .unknownPrimary)
+        await linkPools.endLinks(Self.primaryIsSilent)
+    }
+
+    private static let primaryIsSilent = PostgresError(
+        .connectionFailure, "the node that leads does not answer any more", severity: .fatal,
+        hint: "Connect again in a moment: another node may lead by then.")
+
     private static let steppedDown = PostgresError(
         "57P03", "this node does not lead any more", severity: .fatal,
-        hint: "Connect again: the node that leads now answers.")
+        hint: "Connect again in a moment: the node that leads by then answers.")
 
     package var mark: LinkClaim? { links.isRedirected ? nil : links.claim }
 

@@ -26,6 +26,8 @@ final class FakeArbiter: LeadershipArbiter {
 
     var events: [Event] { state.withLock { $0.events } }
 
+    func mayEndSessions() async throws -> Bool { true }
+
     func note(_ event: Event) { state.withLock { $0.events.append(event) } }
 
     func set(free: Bool) { state.withLock { $0.isFree = free } }

@@ -35,6 +35,9 @@ final class CatalogSlot: Sendable {
         case refused
     }
 
+    /// Why it could not be read the last time.
+    let lastFailure = Mutex<String?>(nil)
+
     /// Reads of the catalog before giving up on a catalog that keeps moving.
     private static let maximumAttempts = 3
     private static let retryInterval: DispatchTimeInterval = .milliseconds(250)

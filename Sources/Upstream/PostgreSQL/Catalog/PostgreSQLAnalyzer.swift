@@ -163,10 +163,19 @@ package final class PostgreSQLAnalyzer: StatementAnalyzer {
                 try slot.load { () throws(ControlError) in
                     try PostgreSQLCatalogReader.read(session)
                 }
+                slot.lastFailure.withLock { $0 = nil }
             } catch {
-                logger?.warning(
-                    "cannot read the database's catalog; its statements are not cached",
-                    metadata: ["database": "\(database)", "error": "\(error)"])
+                // What is said again and again is said once.
+                let reason = "\(error)"
+                let isNews = slot.lastFailure.withLock { last in
+                    defer { last = reason }
+                    return last != reason
+                }
+                if isNews {
+                    logger?.warning(
+                        "cannot read the database's catalog; its statements are not cached",
+                        metadata: ["database": "\(database)", "error": "\(reason)"])
+                }
                 slot.loadFailed()
             }
         }

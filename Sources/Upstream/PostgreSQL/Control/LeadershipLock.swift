@@ -93,6 +93,18 @@ package final class LeadershipLock: Sendable {
         }
     }
 
+    /// Whether the user may end the sessions of other users (but for superusers').
+    package func isSignaller() async throws(ControlError) -> Bool {
+        try await connection.run { session throws(ControlError) in
+            try session.query(
+                """
+                SELECT rolsuper OR pg_catalog.pg_has_role(oid, 'pg_signal_backend', 'MEMBER')
+                FROM pg_catalog.pg_roles WHERE rolname = current_user
+                """
+            ).boolean(0, 0)
+        }
+    }
+
     /// Lets somebody else have the lock.
     package func yield() async throws(ControlError) {
         try await connection.run { session throws(ControlError) in

@@ -11,9 +11,16 @@ import PostgresWire
 /// Words for what goes wrong with a connection, after libpq's.
 enum ConnectionFailure {
     static func error(_ address: PostgreSQLAddress, _ reason: String) -> PostgresError {
-        PostgresError(
-            .connectionFailure, "connection to upstream server at \(address) failed: \(reason)",
-            severity: .fatal)
+        PostgresError(.connectionFailure, beginning(address) + reason, severity: .fatal)
+    }
+
+    /// Whether it says that `address` cannot be reached, rather than what somebody there has said.
+    static func isAbout(_ address: PostgreSQLAddress, _ error: PostgresError) -> Bool {
+        error.message.hasPrefix(beginning(address))
+    }
+
+    private static func beginning(_ address: PostgreSQLAddress) -> String {
+        "connection to upstream server at \(address) failed: "
     }
 
     static func error(_ address: PostgreSQLAddress, _ error: any Error) -> PostgresError {

@@ -256,6 +256,7 @@ package final class PostgreSQLLink: UpstreamLink {
 
     /// The delegate hears of it in the event loop's next turn: never from within a call of its own.
     func fail(_ error: PostgresError) {
+        let wasReady = if case .ready = state { true } else { false }
         let handler: PostgreSQLLinkHandler? =
             switch state {
             case .closed, .connecting: nil
@@ -266,15 +267,22 @@ package final class PostgreSQLLink: UpstreamLink {
         if case .closed = state { return }
         end()
         handler?.close()
-        var error = error
-        if settings.leadsToNode, error.sqlState == .connectionFailure, error.detail == nil {
-            error.detail = "There is the node that this one follows."
-        }
-        eventLoop.assumeIsolated().execute { [error] in
+        let error = wasReady ? error : sayingWhoseFault(error)
+        eventLoop.assumeIsolated().execute {
             let delegate = self.delegate
             self.delegate = nil
             delegate?.upstreamClosed(error, mayStillRun: self.hasSentBytes)
         }
+    }
+
+    /// A node that this one follows cannot be reached: a client that knows several is to try the next,
+    /// which libpq does for this error alone.
+    private func sayingWhoseFault(_ error: PostgresError) -> PostgresError {
+        guard settings.leadsToNode, ConnectionFailure.isAbout(address, error) else { return error }
+        return PostgresError(
+            .cannotConnectNow, error.message, severity: .fatal,
+            detail: "There is the node that this one follows.",
+            hint: "Connect to another node, or try again in a moment.")
     }
 
     private func end() {
