@@ -25,6 +25,12 @@ extension ClientSession {
         !plansDependOnRoles || statement.parsingVersion == parsingVersion
     }
 
+    /// Whether its answer has, as far as is known, the columns that it had when the client's Parse came.
+    /// (Those of a shared statement were looked at then, unless the catalog was being read.)
+    private func hasItsColumns(_ statement: PreparedStatement) -> Bool {
+        isShared(statement) ? !statement.hasChangedShape : statement.keepsShape
+    }
+
     /// SQLite has no roles, and a server that nobody shares none that matter.
     private var plansDependOnRoles: Bool { services.upstream.pools != nil }
 
@@ -38,7 +44,7 @@ extension ClientSession {
     func parseAnew(_ statement: PreparedStatement) {
         guard plansDependOnRoles, statement.parsingVersion != parsingVersion, ledger.isEmpty,
             let profile = statement.profile, profile.catalogVersion == catalogCell.current,
-            statement.statementProfile?.isCacheable == true, statement.keepsShape,
+            statement.statementProfile?.isCacheable == true, hasItsColumns(statement),
             bypassReason == nil, !pins.reasons.contains(.setting),
             statement.parseIdentity != .unknown, statement.parseIdentity == parseIdentity,
             catalogCell.writersInFlight == 0, clusterCell.writersInFlight == 0

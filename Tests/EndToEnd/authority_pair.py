@@ -5,6 +5,7 @@ from authority_schema import PREPARED
 from history_client import LinkLost, PipelinedSession, is_lost, prepare
 
 IDLE = b"Z\0\0\0\5I"
+FAILED = b"Z\0\0\0\5E"
 
 
 class Mismatch(Exception):
@@ -33,13 +34,10 @@ class Pair:
             PipelinedSession.connect(port, user=user, timeout=60) for port in (through, direct)
         )
         self.is_idle = True  # outside a transaction block
-        # PostgreSQL's own sessions go on with plans that know the roles of before; through Mynah
-        # nobody is answered by them.
-        self.has_old_plans = False
-        preparation = Questions()
-        for name, sql in PREPARED.items():
-            preparation.add(prepare(name, sql, (23,)), name)
-        self.ask(preparation)
+        self.has_failed = False  # in a block that has
+        # Plans know the roles of when they were made, and how long a session goes on with them is not
+        # the same through Mynah: who has asked before asks to prepare anew.
+        self.has_old_plans = True
 
     def ask(self, questions: Questions) -> list[bool]:
         self.send(questions)
@@ -48,9 +46,13 @@ class Pair:
     def send(self, questions: Questions) -> None:
         """Asks both. Outside a block the twin is asked each question once: nothing changes."""
         if self.has_old_plans:
-            # (In a failed block it is refused, as is everything else.)
-            _, [reply] = self.twin.batch([wire.query("DISCARD PLANS")])
-            self.has_old_plans = reply.error is not None
+            self.has_old_plans = False
+            preparation = Questions()
+            for name, sql in PREPARED.items():
+                preparation.add(wire.close_statement(name) + prepare(name, sql, (23,)), name)
+            self.ask(preparation)
+            # In a failed block it is refused, as is everything else.
+            self.has_old_plans = self.has_failed
         self.mine.send(b"".join(questions.requests))
         self.once = list(dict.fromkeys(questions.requests)) if self.is_idle else questions.requests
         self.twin.send(b"".join(self.once))
@@ -61,6 +63,7 @@ class Pair:
         truth = dict(zip(self.once, replies)) if self.is_idle else {}
         expected = [truth[data] for data in questions.requests] if self.is_idle else replies
         self.is_idle = expected[-1].endswith(IDLE)
+        self.has_failed = expected[-1].endswith(FAILED)
         if arrives(self.mine, b"".join(expected)):
             return [not is_refusal(reply) for reply in expected]
         return self.explain(questions, expected)
