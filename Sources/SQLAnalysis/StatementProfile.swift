@@ -138,6 +138,8 @@ package struct StatementProfile: Sendable {
     /// `current_setting` in the statement, a view or a row-level security policy: a session may
     /// only read or fill the cache with it while it knows their values.
     package var settingsRead: Set<String> = []
+    /// Whether it reads a relation with row-level security.
+    package var isSubjectToPolicies = false
     /// What it does to the server-side session besides; empty for most statements.
     package var sessionEffects: [SessionEffect] = []
     /// A hash of the columns of the relations that it names: as long as that is the same, so are the

@@ -319,7 +319,7 @@ extension ClientSession {
         else { return nil }
         let statement = PreparedStatement(
             message, bytes: frame.bytes, identity: parseIdentity, upstreamState: .notPrepared)
-        statement.parsingVersion = parsingVersionNow
+        statement.parsed(in: self)
         return statement
     }
 

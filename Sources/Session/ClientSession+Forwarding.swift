@@ -98,7 +98,7 @@ extension ClientSession {
             let statement = PreparedStatement(
                 message, bytes: frame.bytes, identity: isSettled ? parseIdentity : .unknown,
                 upstreamState: .notPrepared)
-            statement.parsingVersion = parsingVersionNow
+            statement.parsed(in: self)
             guard try updateProfile(of: statement, holding: frame) else { return }
             try forwardSharedParse(statement, frame)
             return
@@ -122,7 +122,7 @@ extension ClientSession {
                 statement.profileIdentity = replaced.profileIdentity
             }
         }
-        statement.parsingVersion = parsingVersionNow
+        statement.parsed(in: self)
         if ledger.owe(.parse(statement, absorbed: false)) {
             statement.upstreamState = .prepared
             statements[message.statement] = statement
@@ -173,7 +173,6 @@ extension ClientSession {
             sendUpstream(frame.bytes)
             return
         }
-        if isShared(statement) { parseAnew(statement) }
         guard isCertainUpstream(statement, holding: frame) else { return }
         let isResolved = resolvesCertainly(in: segment)
         try attachLink(before: statement.profile?.statements ?? [])
@@ -182,7 +181,6 @@ extension ClientSession {
             prepareNamesInSQL(
                 profile.statements.filter { $0.kind == .opaque }, endingEachWithSync: false)
         }
-        if !isShared(statement) { parseAnew(statement) }
         try prepareUpstream(statement)
         if portal.isEmpty {
             boundCapture?.abandon(.replyNotStorable)
@@ -241,7 +239,7 @@ extension ClientSession {
         else { return false }
         statement.profile = profile
         statement.profileIdentity = parseIdentity
-        statement.noteShape(version: parsingVersionNow)
+        statement.noteShape()
         return true
     }
 
@@ -271,9 +269,9 @@ extension ClientSession {
             for: profile, text: statement.query, bindTail: bindTail)
         if case .fill = decision {
             if statement.parseIdentity == .unknown || !isFaithful(statement)
-                || !isParsedAsOfNow(statement)
+                || !knowsRolesOfNow(statement)
             {
-                // (Compared after the lease was taken: what changes from then on ends that.)
+                // (Looked at after the lease was taken: what changes from then on ends that.)
                 decision = .bypass(.sessionState)
             } else if let shape = BindShape(
                 bindTail, inspectsText: statement.statementProfile?.hasTimeTypedParameters ?? true)

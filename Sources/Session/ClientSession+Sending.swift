@@ -172,7 +172,7 @@ extension ClientSession {
         if ledger.owe(.parse(statement, absorbed: true)) {
             statement.upstreamState = .prepared
             statement.unconfirmedIn = openSegment
-            statement.parsingVersion = parsingVersionNow
+            statement.rolesVersion = rolesVersionNow
             if statement.name.isEmpty { serverKeepsUnnamed = false }
             statement.isFaithful =
                 unsettledSegments == 0 && !(openSegment?.changesParseContext ?? false)

@@ -46,15 +46,14 @@ final class PreparedStatement {
     private var digestContext: UInt64?
     /// As what it was sent to be parsed last.
     var sentDigest: StatementDigest?
-    /// The session's `parsingVersionNow` when the client's Parse came, or before the server was asked to
-    /// parse it anew: after DDL the same text is another statement.
-    var parsingVersion: UInt64 = 0 {
-        didSet { lastDigest = nil }
-    }
+    /// The session's `rolesVersion` when the client's Parse came: after DDL the same text is another
+    /// statement.
+    var catalogVersion: UInt64 = 0
+    /// The session's `rolesVersionNow` when the server was asked to parse it last, or earlier: of then are
+    /// the roles that its plan knows.
+    var rolesVersion: UInt64 = 0
     /// Of its relations' columns, as of the first look.
     private var shape: Int?
-    /// That look was at the catalog of the client's Parse.
-    private var knowsShape = false
     /// Its answer may have other columns than the client takes it for.
     private(set) var hasChangedShape = false
     var profile: QueryProfile?
@@ -85,24 +84,24 @@ final class PreparedStatement {
         let own = parseIdentity == .unknown ? unknown : parseIdentity.number
         let digest = StatementDigest(
             text: Mutant.statementsSharedByName.isActive ? ByteBuffer(string: name) : keyPart,
-            contexts: (own, context, parsingVersion))
+            contexts: (own, context, catalogVersion))
         lastDigest = digest
         digestContext = context
         return digest
     }
 
+    /// The client's Parse has come.
+    func parsed(in session: ClientSession) {
+        catalogVersion = session.rolesVersion
+        rolesVersion = session.rolesVersionNow
+    }
+
     /// To be called with each new profile.
-    ///
-    /// - Parameter version: the session's `parsingVersionNow`.
-    func noteShape(version: UInt64) {
+    func noteShape() {
         guard let now = profile?.statements.first?.shape else { return }
-        if shape == nil { knowsShape = parsingVersion == version }
         shape = shape ?? now
         hasChangedShape = shape != now
     }
-
-    /// Whether its answer is known to have the columns that it had when the client's Parse came.
-    var keepsShape: Bool { knowsShape && !hasChangedShape }
 
     /// The profile of its one statement; nil while unknown, and for an empty query.
     var statementProfile: StatementProfile? {

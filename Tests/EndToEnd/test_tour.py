@@ -11,6 +11,6 @@ def test_the_tour_ends_well():
     figures = tour.tour(lines.append)
     print("\n".join(lines))
     assert figures["wrong"] == 0
-    assert figures["hits before"] > 50 and figures["hits after"] > 50
+    assert figures["hits before"] > 50 and figures["hits after"] > 25
     # Usually well below one second; a machine that runs other tests may be slow.
     assert figures["first write"] < 20

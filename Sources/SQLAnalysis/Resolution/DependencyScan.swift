@@ -22,6 +22,7 @@ struct DependencyScan {
     private var keyedScopes: [RelationIdentifier: Set<RowScope>] = [:]
     private var seenViews: Set<UInt32> = []
     private var seenPolicies: Set<UInt32> = []
+    var isSubjectToPolicies: Bool { !seenPolicies.isEmpty }
     private var viewDepth = 0
 
     init(catalog: PostgreSQLCatalog) {

@@ -121,6 +121,7 @@ package struct ProfileResolver {
         profile.readSet = scan.relations
         profile.dependencies = scan.dependencies
         profile.settingsRead = scan.settingsRead
+        profile.isSubjectToPolicies = scan.isSubjectToPolicies
         profile.bypassReason = bypassReason(of: facts, scan, parameterTypes)
         return profile
     }
