@@ -124,7 +124,8 @@ struct ReplicationNode {
             _ = try await publisher.bind(host: host, port: port)
         } catch {
             throw StartError(
-                key: "replication.listen", problem: "cannot listen on \(host):\(port): \(ClientListener.reason(error))",
+                key: "replication.listen",
+                problem: "cannot listen on \(host):\(port): \(ClientListener.reason(error))",
                 allowed: "allowed: an address of this machine whose port is free")
         }
     }

@@ -133,16 +133,8 @@ package final class LeadershipService: Service {
         var hasAskedForRights = false
         while true {
             do {
-                if !hasAskedForRights {
-                    if try await !arbiter.mayEndSessions() {
-                        logger.error(
-                            """
-                            the user of replication.arbiter may not end other sessions, so that this \
-                            node could not take over; GRANT pg_signal_backend to it
-                            """)
-                    }
-                    hasAskedForRights = true
-                }
+                if !hasAskedForRights { try await askForRights() }
+                hasAskedForRights = true
                 let isNext = isPromoted.load(ordering: .sequentiallyConsistent)
                 if try await isNext ? arbiter.waitToLead() : arbiter.tryToLead() { return now }
                 lastReason = nil
@@ -157,6 +149,16 @@ package final class LeadershipService: Service {
             try Task.checkCancellation()
             try await Self.sleep(timing.attempt)
         }
+    }
+
+    /// What would be found out when it is too late: an operator is to read it at the start.
+    private func askForRights() async throws {
+        guard try await !arbiter.mayEndSessions() else { return }
+        logger.error(
+            """
+            the user of replication.arbiter may not end other sessions, so that this node could not \
+            take over; GRANT pg_signal_backend to it
+            """)
     }
 
     private func fence() async throws -> Int {

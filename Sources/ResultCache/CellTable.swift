@@ -12,9 +12,9 @@ package final class CellTable: Sendable {
     private static let stride = 64
     private static let cellsPerChunk = 64
 
+    // Sendable: lives in the mutex of `CellTable.state`, and `chunk`, a raw pointer, is only
+    // touched under it. The cells that leave it point to atomic words that are never freed.
     private struct State: @unchecked Sendable {
-        // Sendable: lives in the mutex of `CellTable.state`, and `chunk`, a raw pointer, is only
-        // touched under it. The cells that leave it point to atomic words that are never freed.
         var cells: [CellName: VersionCell] = [:]
         /// In the order in which they were made.
         var names: [CellName] = []

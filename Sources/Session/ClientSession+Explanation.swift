@@ -33,8 +33,9 @@ extension ClientSession {
     /// executed again later.
     func explaining(parse frame: MessageFrame) throws(PostgresError) -> MessageFrame? {
         var body = frame.body
-        guard services.upstream.analysesStatements, body.readObjectName() != nil,
+        guard body.readObjectName() != nil,
             ExplainCommand.statement(in: body.readableBytesView) != nil,
+            services.upstream.analysesStatements,
             var message = try? ParseMessage(decoding: frame.body)
         else { return frame }
         let text = ByteBuffer(string: message.query).readableBytesView

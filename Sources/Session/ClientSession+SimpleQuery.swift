@@ -106,7 +106,7 @@ extension ClientSession {
     private func forwardQuery(
         _ frame: MessageFrame, _ query: ByteBufferView
     ) throws(PostgresError) {
-        if services.upstream.analysesStatements, let statement = ExplainCommand.statement(in: query) {
+        if let statement = ExplainCommand.statement(in: query), services.upstream.analysesStatements {
             guard let explained = try explaining(query: statement, holding: frame) else { return }
             try queryReceived(explained)
             return

@@ -8,10 +8,10 @@ final class StatementCancellation: Sendable {
         case none, userRequest, statementTimeout, linkClosed
     }
 
+    // Sendable: lives in the mutex of `StatementCancellation.running`. Other threads use the
+    // connection under it alone, between `began` and `ended`, to interrupt it, which SQLite
+    // allows from any thread; its worker closes it after `ended`, which waits for them.
     private struct Running: @unchecked Sendable {
-        // Sendable: lives in the mutex of `StatementCancellation.running`. Other threads use the
-        // connection under it alone, between `began` and `ended`, to interrupt it, which SQLite
-        // allows from any thread; its worker closes it after `ended`, which waits for them.
         var connection: OpaquePointer?
         var count: UInt64 = 0
     }
